@@ -1,0 +1,115 @@
+"""The JSON of keys, statement lines and accounts (CONTRACT 5). Amounts are strings in USD beside integer micros."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts import ledger, quotas
+from accounts.errors import FieldError, InvalidInput
+from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, SCOPES
+from accounts.models import ApiKey, User
+
+
+class ApiKeySerializer(serializers.ModelSerializer):
+    """A key without its secret."""
+
+    id = serializers.UUIDField(source="public_id")
+    prefix = serializers.SerializerMethodField(help_text="How the key begins.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES))
+
+    class Meta:
+        model = ApiKey
+        fields = ("id", "name", "prefix", "last_four", "scopes", "created_at", "expires_at", "last_used_at")
+        read_only_fields = fields
+
+    def get_prefix(self, api_key: ApiKey) -> str:
+        return f"nbk_live_{api_key.lookup}"
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """A key that was just made, with its text, which is never shown again."""
+
+    key = serializers.CharField()
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = (*ApiKeySerializer.Meta.fields, "key")
+        read_only_fields = fields
+
+
+class NewKeySerializer(serializers.Serializer):
+    """What is asked for; a field that it does not know is refused by name."""
+
+    name = serializers.CharField(max_length=MAX_NAME_CHARS, default="API key")
+    scopes = serializers.ListField(child=serializers.CharField(max_length=20), default=list(DEFAULT_SCOPES))
+    expires_at = serializers.DateTimeField(allow_null=True, default=None)
+
+    def to_internal_value(self, data: Mapping[str, Any]) -> Any:
+        unknown = [name for name in data if name not in self.fields]
+        if unknown:
+            allowed = ", ".join(self.fields)
+            raise InvalidInput(
+                f"There is no field {unknown[0]!r}; there are {allowed}.",
+                errors=tuple(FieldError(name, f"Unknown field; there are {allowed}.") for name in unknown),
+            )
+        return super().to_internal_value(data)
+
+
+class UsdField(serializers.IntegerField):
+    """Micros, shown as a string in USD with six places."""
+
+    def to_representation(self, value: int) -> str:
+        return ledger.format_usd(value)
+
+
+class EntrySerializer(serializers.Serializer):
+    """One line of the statement, as LedgerList annotates it.
+
+    A hold moves its amount from available to held; a capture takes it from held; a release moves it back.
+    """
+
+    id = serializers.UUIDField(source="transfer_id")
+    kind = serializers.CharField(source="transfer.kind", help_text="direct, pending, post or void")
+    code = serializers.CharField(source="transfer.code", help_text="grant, hold, capture, release, refund")
+    amount = UsdField(source="transfer.amount_micros", help_text="What was moved or held; 0 for a release")
+    amount_micros = serializers.IntegerField(source="transfer.amount_micros")
+    available_change = UsdField()
+    available_change_micros = serializers.IntegerField(source="available_change")
+    available_after = UsdField()
+    available_after_micros = serializers.IntegerField(source="available_after")
+    held_change = UsdField(source="pending_delta")
+    held_change_micros = serializers.IntegerField(source="pending_delta")
+    held_after = UsdField(source="pending_after")
+    held_after_micros = serializers.IntegerField(source="pending_after")
+    currency = serializers.CharField(source="account.currency")
+    reference = serializers.CharField(source="transfer.reference", help_text="The id of the generation, if any")
+    reason = serializers.CharField(source="transfer.reason")
+    created_at = serializers.DateTimeField()
+
+
+def account_body(user: User, *, running: int) -> dict[str, Any]:
+    """The Account of CONTRACT 5; `running` is the number of the user's unfinished generations."""
+    balance = ledger.balance_of(user)
+    return {
+        "id": str(user.public_id),
+        "email": user.email,
+        "name": user.name,
+        "plan": user.plan.name,
+        "balance": {
+            "available": ledger.format_usd(balance.available),
+            "held": ledger.format_usd(balance.held),
+            "spent": ledger.format_usd(balance.spent),
+            "currency": "USD",
+        },
+        "limits": [
+            {
+                "name": state.name,
+                "limit": state.limit,
+                "used": state.used,
+                "remaining": state.remaining,
+                "resets_at": state.resets_at.isoformat() if state.resets_at else None,
+            }
+            for state in quotas.describe_limits(user=user, running=running)
+        ],
+        "created_at": user.created_at.isoformat(),
+    }

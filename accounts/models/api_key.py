@@ -1,0 +1,28 @@
+"""Keys with which programs act for a user; only a keyed hash of the secret is kept."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class ApiKey(models.Model):
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, default="API key")
+    lookup = models.CharField(max_length=8, unique=True)  # the public part of the key, by which it is found
+    secret_hash = models.CharField(max_length=64)  # HMAC-SHA256(pepper, secret), hex
+    pepper_id = models.CharField(max_length=8)  # which pepper made the hash, for rotation
+    last_four = models.CharField(max_length=4)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # written at most once a minute
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (…{self.last_four})"

@@ -1,0 +1,181 @@
+"""Money: accounts, transfers between two of them, their statement lines, and prices. Amounts are integer micro-USD.
+
+One transfer has one debit account, one credit account and one amount, so an unbalanced one cannot be written.
+Transfers, entries and prices are append-only: triggers on both engines refuse UPDATE and DELETE (accounts/triggers.py).
+"""
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+MAX_AMOUNT = 2**53 - 1  # JSON numbers stay exact up to here
+
+
+class LedgerAccount(models.Model):
+    """A wallet of a user, or one of the house's accounts. Only tracked accounts carry balances and entries."""
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet"
+        REVENUE = "revenue"
+        EXPENSE = "expense"
+        PROVIDER = "provider"
+        EXTERNAL = "external"
+        SUSPENSE = "suspense"
+
+    code = models.CharField(max_length=80, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    owner = models.OneToOneField(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="wallet"
+    )
+    currency = models.CharField(max_length=3, default="USD")
+    floor = models.BigIntegerField(null=True, blank=True)
+    is_tracked = models.BooleanField(default=False)
+    credits_posted = models.BigIntegerField(default=0)
+    refunds_posted = models.BigIntegerField(default=0)  # the part of credits_posted that came back from captures
+    debits_posted = models.BigIntegerField(default=0)
+    debits_pending = models.BigIntegerField(default=0)
+    version = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(credits_posted__gte=0, debits_posted__gte=0, debits_pending__gte=0, refunds_posted__gte=0),
+                name="ledger_account_not_negative",
+            ),
+            # SQLite turns an integer that overflows into a float without a word.
+            models.CheckConstraint(
+                condition=Q(credits_posted__lte=MAX_AMOUNT, debits_posted__lte=MAX_AMOUNT),
+                name="ledger_account_exact",
+            ),
+            # A backstop, not a lock: the conditional UPDATE in ledger.py is what stops an overspend.
+            models.CheckConstraint(
+                condition=Q(floor__isnull=True)
+                | Q(credits_posted__gte=F("floor") + F("debits_posted") + F("debits_pending")),
+                name="ledger_account_above_floor",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def current(self, *, model: str, size: str, unit: str, at: datetime) -> "Price | None":
+        """The newest price that has begun at that time; None when there is none."""
+        return self.filter(model=model, size=size, unit=unit, valid_from__lte=at).order_by("-valid_from").first()
+
+
+class Price(models.Model):
+    """What one unit costs from `valid_from` on; a new price is a new row."""
+
+    model = models.CharField(max_length=100)
+    size = models.CharField(max_length=10)
+    unit = models.CharField(max_length=10, default="image")
+    amount_micros = models.BigIntegerField()  # what a user pays
+    cost_micros = models.BigIntegerField()  # what the upstream charges us
+    comparison_micros = models.BigIntegerField(null=True, blank=True)  # the vendor's own list price
+    is_placeholder = models.BooleanField(default=False)  # the articles name none: the operator sets it
+    currency = models.CharField(max_length=3, default="USD")
+    valid_from = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[models.Manager["Price"]] = PriceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["model", "size", "unit", "valid_from"], name="price_one_row_a_start"),
+            models.CheckConstraint(
+                condition=Q(amount_micros__gt=0, amount_micros__lte=MAX_AMOUNT, cost_micros__gte=0),
+                name="price_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.size}: {self.amount_micros} micro-USD from {self.valid_from:%Y-%m-%d}"
+
+
+class TransferQuerySet(models.QuerySet["Transfer"]):
+    def holds(self) -> "TransferQuerySet":
+        return self.filter(kind=Transfer.Kind.PENDING)
+
+    def open_holds(self) -> "TransferQuerySet":
+        """Holds that nothing has resolved yet."""
+        return self.holds().filter(resolution__isnull=True)
+
+
+class Transfer(models.Model):
+    """Money moves, is held (pending), or a hold is resolved (post, void). The caller makes the id before sending."""
+
+    class Kind(models.TextChoices):
+        DIRECT = "direct"
+        PENDING = "pending"
+        POST = "post"
+        VOID = "void"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=7, choices=Kind.choices)
+    debit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="debits")
+    credit = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="credits", db_index=False)
+    amount_micros = models.BigIntegerField()
+    hold = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="resolution")
+    refunds = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="refunded_by")
+    key = models.CharField(max_length=200, unique=True)  # the same key twice is one transfer
+    code = models.CharField(max_length=30)  # grant, hold, capture, release, refund, cost, suspense
+    reference = models.CharField(max_length=100, blank=True)  # opaque here; callers put their job's public id
+    price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    actor = models.CharField(max_length=40, blank=True)  # public id of who did it, or "system"
+    reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[models.Manager["Transfer"]] = TransferQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["reference"], name="transfer_reference"),
+            models.Index(fields=["expires_at"], condition=Q(kind="pending"), name="transfer_hold_expiry"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(debit=F("credit")), name="transfer_between_two_accounts"),
+            models.CheckConstraint(
+                condition=Q(amount_micros__gt=0, amount_micros__lte=MAX_AMOUNT) | Q(kind="void", amount_micros=0),
+                name="transfer_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["post", "void"], hold__isnull=False)
+                | Q(kind__in=["direct", "pending"], hold__isnull=True),
+                name="transfer_resolves_a_hold",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.amount_micros}"
+
+
+class Entry(models.Model):
+    """One statement line of a tracked account; `version` counts the account's lines without gaps."""
+
+    # The two unique constraints begin with these columns and are their indexes.
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries", db_index=False)
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="entries", db_index=False)
+    version = models.BigIntegerField()
+    posted_delta = models.BigIntegerField()
+    pending_delta = models.BigIntegerField()
+    posted_after = models.BigIntegerField()
+    pending_after = models.BigIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "version"], name="entry_one_line_a_version"),
+            models.UniqueConstraint(fields=["transfer", "account"], name="entry_one_line_a_side"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.version}"

@@ -1,0 +1,90 @@
+"""Accounts of people: made in one transaction with a plan, a wallet and their first credit."""
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from accounts import ledger
+from accounts.errors import FieldError, InvalidInput, NotFound
+from accounts.models import Plan, User
+
+DEFAULT_PLAN = "free"
+DEFAULT_LIMITS = {"images_per_day": 40, "concurrent": 4, "requests_per_minute": 30}  # as migration 0002 seeds them
+MAX_NAME_CHARS = 150
+
+
+def default_plan() -> Plan:
+    """The plan of a new account; made again should its row be missing, as in an emptied database."""
+    return Plan.objects.get_or_create(name=DEFAULT_PLAN, defaults=DEFAULT_LIMITS)[0]
+
+
+def get_user(*, email: str) -> User:
+    """The user who signs in with this address. Raises NotFound."""
+    try:
+        return User.objects.get_by_natural_key(email)
+    except User.DoesNotExist:
+        raise NotFound(f"There is no account with the address {email}.") from None
+
+
+def create_account(
+    *, email: str, password: str, is_staff: bool = False, credit_micros: int | None = None, name: str = ""
+) -> User:
+    """A new user with the default plan, a wallet and `credit_micros` (by default the sign-up credit; 0 grants none).
+
+    Raises InvalidInput with each refused field.
+    """
+    if credit_micros is None:
+        credit_micros = ledger.parse_usd(settings.SIGNUP_CREDIT_USD)
+    user = User(email=User.objects.normalize_email(email), name=name.strip(), is_staff=is_staff)
+    _refuse_bad_fields(user, password, credit_micros)
+    # Hashed before the transaction opens: it takes long on purpose, and SQLite has one write lock for everybody.
+    user.set_password(password)
+    with transaction.atomic():
+        user.plan = default_plan()
+        _insert(user)
+        ledger.open_wallet(user)
+        if credit_micros:
+            ledger.grant(
+                user=user, amount_micros=credit_micros, reason="sign-up credit", key=f"signup:{user.public_id}"
+            )
+    return user
+
+
+def _insert(user: User) -> None:
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:  # the same address was taken between the check and here
+        raise InvalidInput.of("email", _taken(user.email)) from None
+
+
+def _refuse_bad_fields(user: User, password: str, credit_micros: int) -> None:
+    errors = []
+    if problem := _email_problem(user.email):
+        errors.append(FieldError("email", problem))
+    if len(user.name) > MAX_NAME_CHARS or "\0" in user.name:
+        errors.append(FieldError("name", f"A name has at most {MAX_NAME_CHARS} characters and no NUL."))
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        errors.append(FieldError("password", " ".join(error.messages)))
+    if credit_micros < 0:
+        errors.append(FieldError("credit", "The credit must not be negative."))
+    if errors:
+        raise InvalidInput(" ".join(error.message for error in errors), errors=tuple(errors))
+
+
+def _email_problem(email: str) -> str:
+    try:
+        validate_email(email)
+    except ValidationError:
+        return "Enter a valid email address, such as name@example.com."
+    if len(email) > User._meta.get_field("email").max_length:
+        return "An email address has at most 254 characters."
+    return _taken(email) if User.objects.filter(email=email).exists() else ""
+
+
+def _taken(email: str) -> str:
+    return f"There is already an account with the address {email}."

@@ -1,0 +1,237 @@
+"""Every setting, read from the environment; with nothing set it is a working development instance.
+
+Each variable may also come from a file named by NAME_FILE, and from a `.env` file beside manage.py.
+docs/settings.md and .env.example list them; wrong combinations are the system checks of config/checks.py.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+if (BASE_DIR / ".env").is_file():
+    environ.Env.read_env(str(BASE_DIR / ".env"))
+
+env = environ.FileAwareEnv()
+
+# --- Where and what ------------------------------------------------------------------------------
+
+ENVIRONMENT = env.str("ENVIRONMENT", "development")
+DEBUG = env.bool("DEBUG", ENVIRONMENT == "development")
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+MEDIA_ROOT = DATA_DIR / "media"
+SPOOL_DIR = DATA_DIR / "spool"
+SITE_NAME = env.str("SITE_NAME", "Plantain")
+SITE_URL = env.str("SITE_URL", "http://127.0.0.1:{}".format(env.str("PORT", "8000")))
+
+
+def keep_secret(name: str) -> str:
+    """A secret made once and kept in DATA_DIR, so that a restart does not sign everybody out."""
+    path = DATA_DIR / "secrets" / name
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    candidate = path.with_name(f"{name}.{secrets.token_hex(8)}")
+    candidate.touch(mode=0o600)
+    candidate.write_text(secrets.token_urlsafe(48))
+    try:
+        os.link(candidate, path)  # atomic: of two processes that start together, the slower reads the other's secret
+    except FileExistsError:
+        pass
+    candidate.unlink()
+    return path.read_text()
+
+
+SECRET_KEY = env.str("SECRET_KEY", "") or keep_secret("secret-key")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# --- Composition ---------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "config.apps.PlantainConfig",
+    "accounts",
+    "gallery",
+    "generations",
+    "rest_framework",
+    "drf_spectacular",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False  # an API never answers with a redirect: SDKs follow it and turn POST into GET
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database ------------------------------------------------------------------------------------
+
+DATABASES = {"default": env.db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'plantain.sqlite3'}")}
+_database = DATABASES["default"]
+_database["ATOMIC_REQUESTS"] = False  # with IMMEDIATE transactions each GET would take SQLite's one write lock
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    _database["ENGINE"] = "config.sqlite"
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # recursive_triggers: without it REPLACE INTO slips past the append-only triggers of the ledger
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON; "
+        "PRAGMA foreign_keys=ON;",
+    }
+    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file: threads must see one database
+else:
+    _database["CONN_MAX_AGE"] = 0  # the ASGI side runs each request in a thread of its own
+
+REDIS_URL = env.str("REDIS_URL", "")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# --- People --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SIGNUP_CREDIT_USD = env.str("SIGNUP_CREDIT_USD", "1.00")
+
+# --- Upstream ------------------------------------------------------------------------------------
+
+_KEY_BY_ENVIRONMENT = {
+    "development": "WISDOM_GATE_KEY_DEV",
+    "staging": "WISDOM_GATE_KEY_STAGING",
+    "production": "WISDOM_GATE_KEY_PROD",
+}
+
+
+def _upstream_keys() -> list[str]:
+    names = (_KEY_BY_ENVIRONMENT.get(ENVIRONMENT, ""), "WISDOM_GATE_KEY", "WISDOM_GATE_API_KEY")
+    for name in names:
+        keys = [key.strip() for key in env.str(name, "").split(",") if key.strip()] if name else []
+        if keys:
+            return keys
+    return []
+
+
+WISDOM_GATE_KEYS = _upstream_keys()  # primary, then the next one during a rotation
+WISDOM_GATE_NATIVE_URL = env.str("WISDOM_GATE_NATIVE_URL", "https://wisgate.ai/v1beta").rstrip("/")
+EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS)
+# Where the emulator of this instance listens, and its random key: run.py and shell commands set both.
+EMULATOR_URL = env.str("EMULATOR_URL", "")
+EMULATOR_KEY = env.str("EMULATOR_KEY", "")
+EMULATOR_LATENCY_S = env.str("EMULATOR_LATENCY_S", "0.5")
+EMULATOR_FAULTS = env.str("EMULATOR_FAULTS", "")
+
+DEFAULT_IMAGE_SIZE = env.str("DEFAULT_IMAGE_SIZE", "1K" if ENVIRONMENT == "development" else "2K")
+UPSTREAM_TIMEOUT_S = env.float("UPSTREAM_TIMEOUT_S", 0.0)  # 0: by size, see catalog.default_timeout_s
+UPSTREAM_DEADLINE_S = env.float("UPSTREAM_DEADLINE_S", 180.0)
+QUEUE_TIMEOUT_S = env.float("QUEUE_TIMEOUT_S", 900.0)
+UPSTREAM_MAX_PAID_ATTEMPTS = env.int("UPSTREAM_MAX_PAID_ATTEMPTS", 2)
+UPSTREAM_MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # a 4K PNG is about 25 MB, 33 MB as base64
+
+# --- Work ----------------------------------------------------------------------------------------
+
+WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 64)
+QUEUE_LIMIT = env.int("QUEUE_LIMIT", 2000)
+LEASE_S = 30
+HEARTBEAT_S = 10
+SWEEP_S = 5
+DRAIN_S = 60
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+# --- Delivery ------------------------------------------------------------------------------------
+
+MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT
+
+# --- REST ----------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.authentication.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttling.RequestsPerMinute"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirst",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.api.problem_response",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Plantain",
+    "DESCRIPTION": "Pictures from the Nano Banana models: jobs, pictures, limits and money.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+
+# --- Security ------------------------------------------------------------------------------------
+
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+if ENVIRONMENT == "production":
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOG_FORMAT = env.str("LOG_FORMAT", "console" if ENVIRONMENT == "development" else "json")
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_PROMPTS = env.str("LOG_PROMPTS", "hash")

@@ -1,0 +1,21 @@
+"""What may go wrong with kept pictures, beside the errors that every app shares."""
+
+from accounts.errors import ServiceUnavailable
+
+
+class PictureUnavailable(ServiceUnavailable):
+    """The original's bytes are not where the database says: a volume that is not mounted, or a loss (verifyblobs)."""
+
+    code = "picture_unavailable"
+    title = "The picture cannot be read"
+    message = "The bytes of this picture cannot be read just now."
+    remedy = "Try again in a little while. If it happens again, tell the operator the request id."
+
+
+class RenditionUnavailable(ServiceUnavailable):
+    """A smaller or converted copy could not be made; the original is not touched by that."""
+
+    code = "rendition_unavailable"
+    title = "This copy of the picture could not be made"
+    message = "This copy of the picture could not be made. The original is there."
+    remedy = "Ask for variant=original without a format, or try again later."

@@ -1,0 +1,154 @@
+"""What is kept: bytes addressed by their digest, the pictures that people own, and smaller copies of them.
+
+An Image copies prompt, model and size when it is stored: provenance does not change later, and the gallery
+knows nothing of jobs or models (`source_reference` is opaque here).
+"""
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from accounts.errors import NotFound
+from gallery import storage
+from gallery.imaging import Format
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+
+class Blob(models.Model):
+    """Bytes as they came, stored once; the SHA-256 is the address. Several images may share one."""
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    byte_size = models.BigIntegerField()
+    mime_type = models.CharField(max_length=40)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    has_c2pa = models.BooleanField(default=False)
+    dominant_colour = models.CharField(max_length=7)
+    unrenderable_until = models.DateTimeField(null=True, blank=True)  # a failed rendering is not repeated before
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.sha256
+
+    @property
+    def storage_name(self) -> str:
+        return storage.original_name(self.sha256, mime_type=self.mime_type)
+
+
+class ImageQuerySet(models.QuerySet["Image"]):
+    def owned_by(self, user: "User | AnonymousUser") -> "ImageQuerySet":
+        return self.filter(owner=user)
+
+    def with_blob(self) -> "ImageQuerySet":
+        return self.select_related("blob")
+
+    def get_public(self, public_id: uuid.UUID | str) -> "Image":
+        """The image with this public id. Raises NotFound."""
+        try:
+            return self.get(public_id=public_id)
+        except self.model.DoesNotExist:
+            raise NotFound from None
+
+    def matching(
+        self,
+        *,
+        model: str = "",
+        kind: str = "",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        q: str = "",
+    ) -> "ImageQuerySet":
+        """Those that fit every filter that is given; both times are exclusive, `q` is a part of the prompt."""
+        lookups = {
+            "model": model,
+            "kind": kind,
+            "created_at__gt": created_after,
+            "created_at__lt": created_before,
+            "prompt__icontains": q,
+        }
+        return self.filter(**{name: value for name, value in lookups.items() if value})
+
+
+class Image(models.Model):
+    """A picture somebody owns."""
+
+    class Visibility(models.TextChoices):
+        PRIVATE = "private"
+        UNLISTED = "unlisted"
+        PUBLIC = "public"
+
+    class ReviewStatus(models.TextChoices):
+        NONE = "none"
+        PENDING = "pending"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        ESCALATED = "escalated"
+        REPORTED = "reported"
+        APPEALED = "appealed"
+        QUARANTINED = "quarantined"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="images")
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="images")
+    kind = models.CharField(max_length=10, default="image")
+    title = models.CharField(max_length=200, blank=True)
+    alt_text = models.TextField(blank=True)
+    prompt = models.TextField(blank=True)
+    caption = models.TextField(blank=True)
+    model = models.CharField(max_length=100, blank=True)
+    aspect_ratio = models.CharField(max_length=10, blank=True)  # as asked
+    image_size = models.CharField(max_length=10, blank=True)  # as asked
+    honours_aspect_ratio = models.BooleanField(default=True)
+    honours_image_size = models.BooleanField(default=True)
+    source_reference = models.CharField(max_length=100, blank=True, db_index=True)
+    visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
+    review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ImageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["owner", "-id"], name="image_of_owner_newest")]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+
+class Rendition(models.Model):
+    """A re-encoded copy of a blob: smaller, or in another format. Made from the blob alone, so it can be remade."""
+
+    blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="renditions")
+    variant = models.CharField(max_length=10)  # "320", "640", "1280" (long side) or "original" (another format)
+    format = models.CharField(max_length=5)
+    recipe = models.PositiveSmallIntegerField()
+    sha256 = models.CharField(max_length=64)
+    byte_size = models.BigIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["blob", "variant", "format"], name="rendition_once_a_variant")]
+
+    def __str__(self) -> str:
+        return f"{self.blob_id} {self.variant}.{self.format}"
+
+    @property
+    def storage_name(self) -> str:
+        return storage.rendition_name(
+            self.blob.sha256, variant=self.variant, recipe=self.recipe, format=cast("Format", self.format)
+        )
+
+    @property
+    def mime_type(self) -> str:
+        return f"image/{self.format}"

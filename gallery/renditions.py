@@ -1,0 +1,145 @@
+"""Smaller and converted copies of originals: found, or made in the decode processes.
+
+The 320 and 640 are made ahead by a task, everything else when it is first asked for; a lost task costs nothing,
+because asking makes them too.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.utils import timezone
+
+from gallery import storage
+from gallery.decode_pool import DecodePoolError, renderer
+from gallery.errors import PictureUnavailable, RenditionUnavailable
+from gallery.imaging import RECIPE_VERSION, Format, ImageRejected, RenditionFacts, RenditionTarget, make_renditions
+from gallery.models import Blob, Rendition
+
+log = structlog.get_logger(__name__)
+
+ORIGINAL = "original"
+LONG_SIDES = {"320": 320, "640": 640, "1280": 1280}
+VARIANTS = (ORIGINAL, *LONG_SIDES)
+
+FAILURE_PAUSE = timedelta(minutes=15)
+POOL_PAUSE_S = 30
+
+# A page asks for small copies at the very moment when the task makes them: whoever comes second waits for the first.
+_locks = [threading.Lock() for _ in range(64)]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A copy by its long side, or the original in another format."""
+
+    variant: str
+    format: Format
+
+
+EAGER = (Wish("320", "webp"), Wish("640", "webp"))
+
+
+def make_eager(blob: Blob) -> None:
+    """Make the small copies that are missing or of an older recipe, from one decode. Raises as `get_rendition`."""
+    if len(_found(blob, EAGER)) < len(EAGER):
+        _ensure(blob, EAGER)
+
+
+def get_rendition(blob: Blob, wish: Wish) -> Rendition:
+    """The copy, made now if need be. Raises RenditionUnavailable or PictureUnavailable."""
+    found = _found(blob, [wish])
+    if wish not in found:
+        found = _ensure(blob, EAGER if wish in EAGER else [wish])
+    return found[wish]
+
+
+def _found(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
+    """Those that are in the database, of the present recipe, and whole on disk."""
+    rows = blob.renditions.filter(recipe=RECIPE_VERSION, variant__in={wish.variant for wish in wishes})
+    by_wish = {(row.variant, row.format): row for row in rows}
+    return {
+        wish: row
+        for wish in wishes
+        if (row := by_wish.get((wish.variant, wish.format))) and storage.size_of(row.storage_name) == row.byte_size
+    }
+
+
+def _ensure(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
+    with _locks[blob.pk % len(_locks)]:
+        found = _found(blob, wishes)
+        missing = [wish for wish in wishes if wish not in found]
+        if not missing:
+            return found
+        try:
+            return {**found, **_make(blob, missing)}
+        except (OSError, DecodePoolError) as error:  # ours and not the picture's: a full disk, a pool that ended
+            log.error("renderer_failed", sha256=blob.sha256, error=repr(error))
+            raise RenditionUnavailable(retry_after=POOL_PAUSE_S) from error
+
+
+def _make(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
+    _refuse_if_failed_lately(blob)
+    outdated = [row.storage_name for row in blob.renditions.exclude(recipe=RECIPE_VERSION) if _wish_of(row) in wishes]
+    with ExitStack() as stack:
+        paths = [stack.enter_context(storage.staged(f".{wish.format}")) for wish in wishes]
+        made = _render(
+            blob,
+            [
+                RenditionTarget(path=str(path), long_side=LONG_SIDES.get(wish.variant), format=wish.format)
+                for path, wish in zip(paths, wishes, strict=True)
+            ],
+        )
+        rows = [_row(blob, wish, facts) for wish, facts in zip(wishes, made, strict=True)]
+        for path, row in zip(paths, rows, strict=True):
+            storage.put(path, row.storage_name, sha256=row.sha256, byte_size=row.byte_size)
+    Rendition.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["blob", "variant", "format"],
+        update_fields=["recipe", "sha256", "byte_size", "width", "height", "created_at"],
+    )
+    for name in outdated:
+        storage.delete(name)
+    return dict(zip(wishes, rows, strict=True))
+
+
+def _wish_of(row: Rendition) -> Wish:
+    return Wish(row.variant, row.format)  # type: ignore[arg-type]
+
+
+def _row(blob: Blob, wish: Wish, facts: RenditionFacts) -> Rendition:
+    return Rendition(
+        blob=blob,
+        variant=wish.variant,
+        format=wish.format,
+        recipe=RECIPE_VERSION,
+        sha256=facts.sha256,
+        byte_size=facts.byte_size,
+        width=facts.width,
+        height=facts.height,
+    )
+
+
+def _refuse_if_failed_lately(blob: Blob) -> None:
+    blob.refresh_from_db(fields=["unrenderable_until"])
+    if blob.unrenderable_until is not None:
+        wait_s = (blob.unrenderable_until - timezone.now()).total_seconds()
+        if wait_s > 0:
+            raise RenditionUnavailable(retry_after=int(wait_s) + 1)
+
+
+def _render(blob: Blob, targets: list[RenditionTarget]) -> list[RenditionFacts]:
+    try:
+        return renderer.run(make_renditions, str(storage.path_of(blob)), targets)
+    except ImageRejected as error:
+        # Each try may cost seconds of a core, so a picture that fails gets a pause and not a loop.
+        log.warning("rendition_failed", sha256=blob.sha256, reason=error.reason, detail=error.detail)
+        Blob.objects.filter(pk=blob.pk).update(unrenderable_until=timezone.now() + FAILURE_PAUSE)
+        raise RenditionUnavailable(retry_after=int(FAILURE_PAUSE.total_seconds())) from error
+    except FileNotFoundError as error:
+        log.error("original_missing", sha256=blob.sha256)
+        raise PictureUnavailable from error

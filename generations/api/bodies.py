@@ -1,0 +1,93 @@
+"""The JSON of a generation (CONTRACT 5), rendered in one place for answers, lists and events."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from accounts.ledger import format_usd
+from gallery.api.serializers import image_body
+from generations.estimates import Estimate, estimate_all
+from generations.models import Generation, Status
+from generations.outcomes import OUTCOMES
+from generations.spec import GenerationSpec
+
+
+def generation_bodies(generations: Iterable[Generation], request: HttpRequest | None = None) -> list[dict[str, Any]]:
+    generations = list(generations)
+    estimates = estimate_all(generations)
+    return [_body(generation, estimates[generation.pk], request) for generation in generations]
+
+
+def generation_body(generation: Generation, request: HttpRequest | None = None) -> dict[str, Any]:
+    """One generation, loaded with `for_api()`."""
+    return generation_bodies([generation], request)[0]
+
+
+def _body(generation: Generation, estimate: Estimate, request: HttpRequest | None) -> dict[str, Any]:
+    held = 0 if generation.is_terminal else generation.quoted_micros
+    return {
+        "id": str(generation.public_id),
+        "status": generation.status,
+        "stage": generation.stage,
+        "progress": estimate.progress,
+        "queue_position": estimate.queue_position,
+        "eta_s": estimate.eta_s,
+        "model": generation.model,
+        "kind": generation.kind,
+        "prompt": generation.prompt,
+        "parameters": GenerationSpec.from_canonical(generation.spec).parameters(),
+        "images": [image_body(output.image, request) for output in generation.outputs.all()],
+        "text": generation.text or None,
+        "cost": {
+            "quoted": format_usd(generation.quoted_micros),
+            "held": format_usd(held),
+            "charged": format_usd(generation.charged_micros),
+            "currency": "USD",
+        },
+        "attempts": [
+            {
+                "number": attempt.number,
+                "outcome": attempt.outcome,
+                "http_status": attempt.http_status,
+                "upstream_request_id": attempt.upstream_request_id or None,
+                "elapsed_ms": attempt.elapsed_ms,
+            }
+            for attempt in generation.attempts.all()
+        ],
+        "error": _error(generation),
+        "source": generation.source,
+        "reused_from": None,
+        "created_at": generation.created_at.isoformat(),
+        "started_at": generation.started_at.isoformat() if generation.started_at else None,
+        "finished_at": generation.finished_at.isoformat() if generation.finished_at else None,
+        "elapsed_ms": _elapsed_ms(generation),
+        "version": generation.version,
+        "links": _links(generation, request),
+    }
+
+
+def _error(generation: Generation) -> dict[str, Any] | None:
+    if generation.status != Status.FAILED:
+        return None
+    outcome = OUTCOMES[generation.error_code]
+    return {
+        "code": generation.error_code,
+        "message": outcome.message,
+        "remedy": outcome.remedy,
+        "retryable": outcome.retryable,
+        "charged": generation.charged_micros > 0,
+    }
+
+
+def _elapsed_ms(generation: Generation) -> int | None:
+    if generation.finished_at is None:
+        return None
+    return round((generation.finished_at - generation.queued_at).total_seconds() * 1000)
+
+
+def _links(generation: Generation, request: HttpRequest | None) -> dict[str, str]:
+    path = f"/api/v1/generations/{generation.public_id}"
+    base = request.build_absolute_uri(path) if request else settings.SITE_URL + path
+    return {"self": base, "events": f"{base}/events", "cancel": f"{base}/cancel"}

@@ -1,0 +1,123 @@
+"""The shapes of requests and answers for the OpenAPI document; requests are parsed by GenerationSpec, not here."""
+
+from rest_framework import serializers
+
+from gallery.api.serializers import ImageSerializer
+from generations import catalog
+
+
+class GenerationRequestSerializer(serializers.Serializer):
+    prompt = serializers.CharField(max_length=4000)
+    model = serializers.CharField(required=False, default=catalog.DEFAULT_MODEL_ID, help_text="An id or an alias.")
+    kind = serializers.ChoiceField(["image"], required=False)
+    aspect_ratio = serializers.ChoiceField(list(catalog.PIXELS_1K), required=False, default="1:1")
+    image_size = serializers.ChoiceField(list(catalog.SIZES), required=False)
+    count = serializers.IntegerField(required=False, default=1, min_value=1, max_value=1)
+    modalities = serializers.ListField(child=serializers.ChoiceField(["TEXT", "IMAGE"]), required=False)
+    seed = serializers.IntegerField(required=False, allow_null=True)
+    client_id = serializers.UUIDField(required=False, allow_null=True, help_text="An alias of Idempotency-Key.")
+
+
+class CostSerializer(serializers.Serializer):
+    quoted = serializers.CharField()
+    held = serializers.CharField()
+    charged = serializers.CharField()
+    currency = serializers.CharField()
+
+
+class AttemptSerializer(serializers.Serializer):
+    number = serializers.IntegerField()
+    outcome = serializers.CharField()
+    http_status = serializers.IntegerField(allow_null=True)
+    upstream_request_id = serializers.CharField(allow_null=True)
+    elapsed_ms = serializers.IntegerField(allow_null=True)
+
+
+class GenerationErrorSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    remedy = serializers.CharField()
+    retryable = serializers.BooleanField()
+    charged = serializers.BooleanField()
+
+
+class LinksSerializer(serializers.Serializer):
+    # `self` cannot be a class attribute's name that reads well; the declared fields are renamed below.
+    events = serializers.URLField()
+    cancel = serializers.URLField()
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {"self": serializers.URLField(), **super().get_fields()}
+
+
+class GenerationSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(["queued", "running", "succeeded", "failed", "canceled"])
+    stage = serializers.CharField()
+    progress = serializers.FloatField(help_text="0 to 1")
+    queue_position = serializers.IntegerField(allow_null=True)
+    eta_s = serializers.FloatField(allow_null=True)
+    model = serializers.CharField()
+    kind = serializers.CharField()
+    prompt = serializers.CharField()
+    parameters = serializers.DictField()
+    images = ImageSerializer(many=True)
+    text = serializers.CharField(allow_null=True)
+    cost = CostSerializer()
+    attempts = AttemptSerializer(many=True)
+    error = GenerationErrorSerializer(allow_null=True)
+    source = serializers.ChoiceField(["web", "rest", "gemini", "openai", "cli"])
+    reused_from = serializers.UUIDField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    elapsed_ms = serializers.IntegerField(allow_null=True)
+    version = serializers.IntegerField()
+    links = LinksSerializer()
+
+
+class PriceSerializer(serializers.Serializer):
+    size = serializers.CharField()
+    amount = serializers.CharField(help_text="USD, six places")
+    amount_micros = serializers.IntegerField()
+    comparison = serializers.CharField(allow_null=True, help_text="The vendor's own list price, USD")
+    is_placeholder = serializers.BooleanField()
+
+
+class ModelSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    label = serializers.CharField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    kinds = serializers.ListField(child=serializers.CharField())
+    sizes = serializers.ListField(child=serializers.CharField())
+    aspect_ratios = serializers.ListField(child=serializers.CharField())
+    capabilities = serializers.DictField()
+    lifecycle = serializers.CharField()
+    replacement = serializers.CharField(allow_null=True)
+    prices = PriceSerializer(many=True)
+    is_default = serializers.BooleanField()
+
+
+class LimitSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+    resets_at = serializers.DateTimeField(allow_null=True)
+
+
+class BalanceSerializer(serializers.Serializer):
+    available = serializers.CharField()
+    held = serializers.CharField()
+    spent = serializers.CharField()
+    currency = serializers.CharField()
+
+
+class AccountSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    name = serializers.CharField()
+    plan = serializers.CharField()
+    balance = BalanceSerializer()
+    limits = LimitSerializer(many=True)
+    created_at = serializers.DateTimeField()

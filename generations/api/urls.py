@@ -1,0 +1,19 @@
+"""Paths below /api/v1/; each answers with and without a trailing slash, never with a redirect."""
+
+from django.urls import re_path
+
+from generations.api import views
+from generations.api.waiting import streams_events, waits_when_asked
+
+ID = r"(?P<public_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+
+urlpatterns = [
+    re_path(r"^models/?$", views.ModelList.as_view(), name="models"),
+    re_path(r"^generations/?$", waits_when_asked(views.GenerationList.as_view()), name="generations"),
+    re_path(rf"^generations/{ID}/?$", views.GenerationDetail.as_view(), name="generation"),
+    re_path(rf"^generations/{ID}/cancel/?$", views.GenerationCancel.as_view(), name="generation-cancel"),
+    re_path(rf"^generations/{ID}/retry/?$", views.GenerationRetry.as_view(), name="generation-retry"),
+    re_path(rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"),
+    re_path(r"^account/?$", views.Account.as_view(), name="account"),
+    re_path(r"^account/limits/?$", views.AccountLimits.as_view(), name="account-limits"),
+]

@@ -1,0 +1,245 @@
+"""REST for generations, models and the account's own figures: parse, call one service, render."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.serializers import account_body
+from accounts.errors import FieldError, InvalidInput
+from accounts.ledger import format_usd
+from accounts.models import Price
+from generations import catalog, services
+from generations.api.bodies import generation_bodies, generation_body
+from generations.api.serializers import (
+    AccountSerializer,
+    GenerationRequestSerializer,
+    GenerationSerializer,
+    LimitSerializer,
+    ModelSerializer,
+)
+from generations.models import Generation, GenerationQuerySet, Status
+from generations.spec import parse_create_body
+
+IDEMPOTENCY_HEADER = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="The same key and body again answer with the first."
+)
+PREFER_HEADER = OpenApiParameter(
+    "Prefer", str, OpenApiParameter.HEADER, description="wait=N: answer when it has ended, or after N <= 60 seconds."
+)
+
+
+def idempotency_key(request: Request, client_id: str) -> str:
+    """The header's key, as a structured string or bare, or the body's client_id. Raises InvalidInput."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return client_id
+    key = header.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise InvalidInput.of("Idempotency-Key", "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    if client_id and client_id != key:
+        raise InvalidInput.of("client_id", "client_id is another name of Idempotency-Key; send one, or both the same.")
+    return key
+
+
+class GenerationList(APIView):
+    required_scopes = {"GET": "read", "POST": "generate"}
+
+    @extend_schema(
+        operation_id="generations_create",
+        request=GenerationRequestSerializer,
+        responses={202: GenerationSerializer, 200: GenerationSerializer},
+        parameters=[IDEMPOTENCY_HEADER, PREFER_HEADER],
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for a picture. 202 and a Location; 200 when it ended within `Prefer: wait`."""
+        wish = parse_create_body(request.data, default_image_size=settings.DEFAULT_IMAGE_SIZE)
+        key = idempotency_key(request, str(wish.client_id) if wish.client_id else "")
+        submission = services.submit(
+            user=request.user, spec=wish.spec, source="rest", api_key=request.auth, idempotency_key=key
+        )
+        generation = services.get(user=request.user, public_id=submission.generation.public_id)
+        body = generation_body(generation, request)
+        response = Response(body, status=submission.status_code, headers={"Location": body["links"]["self"]})
+        if submission.is_replay:
+            response["Idempotency-Replayed"] = "true"
+        return response
+
+    @extend_schema(
+        operation_id="generations_list",
+        responses=GenerationSerializer(many=True),
+        parameters=[
+            OpenApiParameter("status", str, enum=Status.values),
+            OpenApiParameter("model", str),
+            OpenApiParameter("kind", str),
+            OpenApiParameter("created_after", OpenApiTypes.DATETIME),
+            OpenApiParameter("created_before", OpenApiTypes.DATETIME),
+            OpenApiParameter("q", str, description="Words of the prompt."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """The caller's generations, newest first."""
+        queryset = _filtered(Generation.objects.for_api().filter(user=request.user), request.query_params)
+        paginator: BasePagination = self.settings.DEFAULT_PAGINATION_CLASS()
+        page = paginator.paginate_queryset(queryset, request, view=self) or []
+        return paginator.get_paginated_response(generation_bodies(page, request))
+
+
+def _filtered(queryset: GenerationQuerySet, query: Mapping[str, str]) -> GenerationQuerySet:
+    """Narrow a list by the query string. Raises InvalidInput for what is not a filter, and for bad values."""
+    lookups = {"kind": "kind", "q": "prompt__icontains"}
+    errors: list[FieldError] = []
+    for name, value in query.items():
+        if name in ("cursor", "limit"):
+            continue
+        if name == "status" and value in Status.values:
+            queryset = queryset.filter(status=value)
+        elif name == "model":
+            queryset = queryset.filter(model=catalog.get_model(value).id)
+        elif name in ("created_after", "created_before"):
+            moment = _moment(value)
+            if moment is None or moment.tzinfo is None:
+                errors.append(FieldError(name, f"{name} must be an ISO 8601 time with a zone."))
+                continue
+            queryset = queryset.filter(
+                **{"created_at__gt" if name == "created_after" else "created_at__lt": moment}
+            )
+        elif name in lookups:
+            queryset = queryset.filter(**{lookups[name]: value})
+        elif name == "status":
+            errors.append(FieldError(name, f"status must be one of {', '.join(Status.values)}."))
+        else:
+            errors.append(FieldError(name, f"{name} is not a filter of this list."))
+    if errors:
+        raise InvalidInput(errors[0].message, errors=tuple(errors))
+    return queryset
+
+
+def _moment(value: str) -> Any:
+    try:
+        return parse_datetime(value.replace(" ", "+"))
+    except ValueError:
+        return None
+
+
+class GenerationDetail(APIView):
+    required_scopes = {"GET": "read"}
+
+    @extend_schema(operation_id="generations_get", responses=GenerationSerializer)
+    def get(self, request: Request, public_id: str) -> Response:
+        """One generation as it is now."""
+        return Response(generation_body(services.get(user=request.user, public_id=public_id), request))
+
+
+class GenerationCancel(APIView):
+    required_scopes = {"POST": "generate"}
+
+    @extend_schema(operation_id="generations_cancel", request=None, responses=GenerationSerializer)
+    def post(self, request: Request, public_id: str) -> Response:
+        """Cancel: at once while it waits; while it is painted it is asked to stop, and charged only if it delivers."""
+        return Response(generation_body(services.cancel(user=request.user, public_id=public_id), request))
+
+
+class GenerationRetry(APIView):
+    required_scopes = {"POST": "generate"}
+
+    @extend_schema(operation_id="generations_retry", request=None, responses=GenerationSerializer)
+    def post(self, request: Request, public_id: str) -> Response:
+        """Queue a failed or cancelled generation again."""
+        return Response(generation_body(services.retry(user=request.user, public_id=public_id), request))
+
+
+class AnyAccept(BaseContentNegotiation):
+    """EventSource clients accept text/event-stream only; the check of the request still answers in JSON."""
+
+    def select_parser(self, request: Request, parsers: list[Any]) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: list[Any], format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class GenerationEvents(GenerationDetail):
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        operation_id="generations_events",
+        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+        parameters=[OpenApiParameter("Last-Event-ID", str, OpenApiParameter.HEADER)],
+    )
+    def get(self, request: Request, public_id: str) -> Response:
+        """Server-sent events: queued, running, progress, output, succeeded, failed, canceled; ends with the job."""
+        return super().get(request, public_id)
+
+
+class ModelList(APIView):
+    required_scopes = {"GET": "read"}
+
+    @extend_schema(operation_id="models_list", responses=ModelSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Every model with its sizes, shapes and today's prices."""
+        prices = Price.objects.in_force()
+        bodies = [_model_body(model, [row for row in prices if row.model == model.id]) for model in catalog.MODELS.values()]
+        return Response({"results": bodies, "next": None, "previous": None})
+
+
+def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
+    by_size = {row.size: row for row in prices}
+    return {
+        "id": model.id,
+        "label": model.label,
+        "aliases": list(model.aliases),
+        "kinds": list(model.kinds),
+        "sizes": list(model.sizes),
+        "aspect_ratios": list(model.aspect_ratios),
+        "capabilities": asdict(model.capabilities),
+        "lifecycle": model.lifecycle,
+        "replacement": model.replacement,
+        "prices": [
+            {
+                "size": size,
+                "amount": format_usd(by_size[size].amount_micros),
+                "amount_micros": by_size[size].amount_micros,
+                "comparison": format_usd(comparison) if (comparison := by_size[size].comparison_micros) else None,
+                "is_placeholder": by_size[size].is_placeholder,
+            }
+            for size in model.sizes
+            if size in by_size
+        ],
+        "is_default": model.id == catalog.DEFAULT_MODEL_ID,
+    }
+
+
+class Account(APIView):
+    required_scopes = {"GET": "account"}
+
+    @extend_schema(operation_id="account_get", responses=AccountSerializer)
+    def get(self, request: Request) -> Response:
+        """Who the caller is, the balance and the limits."""
+        return Response(_account_body(request))
+
+
+class AccountLimits(APIView):
+    required_scopes = {"GET": "account"}
+
+    @extend_schema(operation_id="account_limits", responses=LimitSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """What may still be done, and when each window starts again."""
+        return Response({"results": _account_body(request)["limits"]})
+
+
+def _account_body(request: Request) -> dict[str, Any]:
+    # Running jobs are counted up here: the accounts floor knows nothing of them.
+    running = Generation.objects.unfinished().filter(user=request.user).count()
+    return account_body(request.user, running=running)

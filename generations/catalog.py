@@ -1,0 +1,224 @@
+"""Models, sizes, aspect ratios and first prices, as data; what each model can do is read from here, never coded."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from generations.errors import UnknownModel, shown
+
+Lifecycle = Literal["preview", "ga", "deprecated", "retired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One size; its pixels are those of the 1K column of PIXELS_1K times `scale`, its times are in seconds."""
+
+    name: str
+    scale: float
+    timeout_s: int
+    typical_latency_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """For each optional parameter of a wish the values that may be asked for; one value = it cannot be changed.
+
+    An empty tuple means that the parameter has to be left out.
+    """
+
+    modalities: tuple[tuple[str, ...], ...] = (("IMAGE",), ("TEXT", "IMAGE"))
+    count: tuple[int, ...] = (1,)
+    grounding: tuple[bool, ...] = (False,)
+    thinking: tuple[str, ...] = ("off",)
+    include_thoughts: tuple[bool, ...] = (False,)
+    styles: tuple[tuple[str, ...], ...] = ((),)
+    references: tuple[tuple[str, ...], ...] = ((),)
+    edit_of: tuple[str | None, ...] = (None,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One model; `upstream_ids` are its names at each upstream, `replacement` is the id that follows a retired one."""
+
+    id: str
+    label: str
+    aliases: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sizes: tuple[str, ...]
+    aspect_ratios: tuple[str, ...]
+    capabilities: Capabilities
+    lifecycle: Lifecycle
+    upstream_ids: Mapping[str, str]
+    replacement: str | None = None
+
+    def default_size(self, preferred: str) -> str:
+        """The operator's preferred size where this model has it, else its smallest."""
+        return preferred if preferred in self.sizes else self.sizes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """A first price in micro-USD; `comparison_micros` is Google's own, a placeholder is to be set by the operator."""
+
+    model: str
+    size: str
+    amount_micros: int
+    cost_micros: int
+    comparison_micros: int | None = None
+    placeholder: bool = False
+    unit: str = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Honoured:
+    """Whether a picture came in the shape and in the size that were asked for."""
+
+    aspect_ratio: bool
+    image_size: bool
+
+
+SIZES: Mapping[str, Size] = MappingProxyType(
+    {
+        size.name: size
+        for size in (
+            Size("0.5K", 0.5, timeout_s=35, typical_latency_s=20),
+            Size("1K", 1, timeout_s=35, typical_latency_s=20),
+            Size("2K", 2, timeout_s=60, typical_latency_s=20),
+            Size("4K", 4, timeout_s=60, typical_latency_s=20),
+        )
+    }
+)
+SIZE_ALIASES: Mapping[str, str] = MappingProxyType({"512": "0.5K", "512px": "0.5K"})
+
+# What an upstream calls a size where that differs from our own name for it.
+UPSTREAM_SIZE_TOKENS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"wisgate": MappingProxyType({}), "google": MappingProxyType({"0.5K": "512"})}
+)
+
+PIXELS_1K: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "1:1": (1024, 1024),
+        "2:3": (848, 1264),
+        "3:2": (1264, 848),
+        "3:4": (896, 1200),
+        "4:3": (1200, 896),
+        "4:5": (928, 1152),
+        "5:4": (1152, 928),
+        "9:16": (768, 1376),
+        "16:9": (1376, 768),
+        "21:9": (1584, 672),
+        "1:4": (512, 2048),
+        "4:1": (2048, 512),
+        "1:8": (384, 3072),
+        "8:1": (3072, 384),
+    }
+)
+EXTREME_RATIOS = ("1:4", "4:1", "1:8", "8:1")
+DEFAULT_ASPECT_RATIO = "1:1"
+
+DEFAULT_MODEL_ID = "gemini-3.1-flash-image-preview"
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {
+        model.id: model
+        for model in (
+            Model(
+                id=DEFAULT_MODEL_ID,
+                label="Nano Banana 2",
+                aliases=("gemini-3.1-flash-image", "nano-banana-2"),
+                kinds=("image",),
+                sizes=("0.5K", "1K", "2K", "4K"),
+                aspect_ratios=tuple(PIXELS_1K),
+                capabilities=Capabilities(),
+                lifecycle="preview",
+                # Google has retired the preview name; resellers still serve it.
+                upstream_ids={"wisgate": DEFAULT_MODEL_ID, "google": "gemini-3.1-flash-image"},
+            ),
+            Model(
+                id="gemini-3-pro-image-preview",
+                label="Nano Banana Pro",
+                aliases=("gemini-3-pro-image", "nano-banana-pro"),
+                kinds=("image",),
+                sizes=("1K", "2K", "4K"),
+                aspect_ratios=tuple(ratio for ratio in PIXELS_1K if ratio not in EXTREME_RATIOS),
+                # This model always thinks, so that "off" cannot be promised.
+                capabilities=Capabilities(thinking=()),
+                lifecycle="preview",
+                upstream_ids={"wisgate": "gemini-3-pro-image-preview", "google": "gemini-3-pro-image"},
+            ),
+        )
+    }
+)
+
+FIRST_PRICES: tuple[PriceRow, ...] = (
+    *(
+        PriceRow(DEFAULT_MODEL_ID, size, amount_micros=58_000, cost_micros=58_000, comparison_micros=68_000)
+        for size in MODELS[DEFAULT_MODEL_ID].sizes
+    ),
+    *(
+        PriceRow("gemini-3-pro-image-preview", size, amount_micros=micros, cost_micros=micros, placeholder=True)
+        for size, micros in (("1K", 134_000), ("2K", 134_000), ("4K", 240_000))
+    ),
+)
+
+_IDS_BY_NAME = {name: model.id for model in MODELS.values() for name in (model.id, *model.aliases)}
+
+
+def get_model(id_or_alias: str) -> Model:
+    """The model of an id or alias, with or without a leading `models/`; UnknownModel names the nearest one."""
+    name = id_or_alias.removeprefix("models/")
+    if name in _IDS_BY_NAME:
+        return MODELS[_IDS_BY_NAME[name]]
+    close = difflib.get_close_matches(name[:100].lower(), _IDS_BY_NAME, n=1, cutoff=0.5)
+    nearest = close[0] if close else None
+    hint = f'did you mean "{nearest}"?' if nearest else f"there are: {', '.join(MODELS)}."
+    raise UnknownModel(f"There is no model {shown(id_or_alias)}; {hint}", nearest=nearest)
+
+
+def canonical_size(name: str) -> str:
+    """The canonical name of a size alias; any other text comes back as it is (sizes are case-sensitive)."""
+    return SIZE_ALIASES.get(name, name)
+
+
+def size_token(upstream: str, image_size: str) -> str:
+    """What the upstream ("wisgate", "google") calls the canonical size."""
+    return UPSTREAM_SIZE_TOKENS[upstream].get(image_size, image_size)
+
+
+def default_timeout_s(image_size: str) -> int:
+    """Seconds that one upstream call may take at this size unless the operator says otherwise."""
+    return SIZES[image_size].timeout_s
+
+
+def typical_latency_s(image_size: str) -> int:
+    """Seconds that a picture of this size usually takes, before anything was measured."""
+    return SIZES[image_size].typical_latency_s
+
+
+def expected_pixels(aspect_ratio: str, image_size: str) -> tuple[int, int]:
+    """Width and height that the providers document for a shape and a size."""
+    width, height = PIXELS_1K[aspect_ratio]
+    scale = SIZES[image_size].scale
+    return int(width * scale), int(height * scale)
+
+
+def honours(width: int, height: int, aspect_ratio: str, image_size: str, *, tolerance: float = 0.02) -> Honoured:
+    """Compare a picture's true pixels with the wish; `tolerance` is relative, for either side of the comparison."""
+    if width <= 0 or height <= 0:
+        return Honoured(False, False)
+    wanted_width, wanted_height = expected_pixels(aspect_ratio, image_size)
+    ratio_holds = _within((width / height) / (wanted_width / wanted_height), 1, 1, tolerance)
+    edge = math.sqrt(width * height)
+    if ratio_holds:
+        smallest = largest = math.sqrt(wanted_width * wanted_height)
+    else:
+        # Another shape has another area at the same size, so any area that the size has anywhere will do.
+        areas = [math.prod(expected_pixels(ratio, image_size)) for ratio in PIXELS_1K]
+        smallest, largest = math.sqrt(min(areas)), math.sqrt(max(areas))
+    return Honoured(aspect_ratio=ratio_holds, image_size=_within(edge, smallest, largest, tolerance))
+
+
+def _within(value: float, low: float, high: float, tolerance: float) -> bool:
+    return low * (1 - tolerance) <= value <= high * (1 + tolerance)

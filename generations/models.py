@@ -1,0 +1,176 @@
+"""A wish for pictures (Generation), the calls made for it (Attempt), what came of it (Output), and who asked twice.
+
+The Generation row is the queue: a message is only a wake-up, and every write of a worker carries the row's fence.
+"""
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def unfinished(self) -> "GenerationQuerySet":
+        return self.filter(status__in=(Status.QUEUED, Status.RUNNING))
+
+    def claimable(self, at: datetime) -> "GenerationQuerySet":
+        """Queued, or parked between two attempts, and due."""
+        return self.unfinished().filter(lease_owner="", next_run_at__lte=at)
+
+    def abandoned(self, at: datetime) -> "GenerationQuerySet":
+        """Leased by a worker that has not renewed its lease in time."""
+        return self.filter(status=Status.RUNNING, lease_expires_at__lt=at).exclude(lease_owner="")
+
+    def for_api(self) -> "GenerationQuerySet":
+        """With all that an answer shows, in a constant number of queries."""
+        return self.prefetch_related("attempts", "outputs__image__blob")
+
+
+class Generation(models.Model):
+    """A job. `version` grows with every change that a client may see; `fence` with every claim."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations")
+    api_key = models.ForeignKey(
+        "accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="generations"
+    )
+    source = models.CharField(max_length=10)  # the door: web, rest, gemini, openai, cli
+    kind = models.CharField(max_length=10, default="image")
+    model = models.CharField(max_length=100)
+    prompt = models.TextField()
+    spec = models.JSONField()  # GenerationSpec.canonical()
+    fingerprint = models.CharField(max_length=64)
+
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    stage = models.CharField(max_length=20, default="queued")
+    version = models.PositiveIntegerField(default=1)
+    run = models.PositiveSmallIntegerField(default=1)  # grows when its owner retries it
+    text = models.TextField(blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.TextField(blank=True)
+
+    hold = models.ForeignKey("accounts.Transfer", on_delete=models.PROTECT, related_name="+")
+    price = models.ForeignKey("accounts.Price", on_delete=models.PROTECT, related_name="+")
+    quoted_micros = models.BigIntegerField()
+    charged_micros = models.BigIntegerField(default=0)
+    quota_window = models.DateTimeField()  # the day whose quota this run took from, to give it back
+
+    lease_owner = models.CharField(max_length=64, blank=True)  # empty: anybody may claim it
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    fence = models.PositiveIntegerField(default=0)
+    next_run_at = models.DateTimeField(default=timezone.now)
+    woken_at = models.DateTimeField(default=timezone.now)  # when a message was last sent for it
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GenerationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="generation_of_user_newest"),
+            models.Index(
+                fields=["status", "next_run_at"],
+                condition=Q(status__in=["queued", "running"]),
+                name="generation_open",
+            ),
+            models.Index(
+                fields=["user", "status"], condition=Q(status__in=["queued", "running"]), name="generation_open_of_user"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+class Attempt(models.Model):
+    """One upstream call. Committed as 'sent' before the socket opens; an open one of a dead worker is 'unknown'."""
+
+    SENT = "sent"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="attempts")
+    run = models.PositiveSmallIntegerField()
+    number = models.PositiveSmallIntegerField()
+    fence = models.PositiveIntegerField()
+    upstream = models.CharField(max_length=20)
+    upstream_model = models.CharField(max_length=100)
+    key_index = models.PositiveSmallIntegerField(default=0)  # which of the configured keys; never the key
+    outcome = models.CharField(max_length=20, default=SENT)
+    is_paid = models.BooleanField(default=False)
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    upstream_request_id = models.CharField(max_length=200, blank=True)
+    detail = models.TextField(blank=True)  # redacted
+    finish_reason = models.CharField(max_length=60, blank=True)
+    block_reason = models.CharField(max_length=60, blank=True)
+    usage = models.JSONField(default=dict, blank=True)
+    cost_micros = models.BigIntegerField(default=0)
+    elapsed_ms = models.PositiveIntegerField(null=True, blank=True)
+    sent_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["generation", "number"], name="attempt_numbered_once")]
+
+    def __str__(self) -> str:
+        return f"{self.generation_id}#{self.number} {self.outcome}"
+
+
+class Output(models.Model):
+    """One picture of a generation, in the gallery."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="outputs")
+    attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="outputs")
+    image = models.OneToOneField("gallery.Image", on_delete=models.PROTECT, related_name="output")
+    index = models.PositiveSmallIntegerField(default=0)
+    thought_signature = models.TextField(blank=True)  # byte-exact: an edit of this picture needs it
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["generation", "index"], name="output_indexed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.generation_id}[{self.index}]"
+
+
+class IdempotencyKey(models.Model):
+    """A client's own name for a request: the same one again gets the first one's generation."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="idempotency_keys")
+    endpoint = models.CharField(max_length=40)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)  # SHA-256 of the canonical body
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="idempotency_keys")
+    status_code = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "endpoint", "key"], name="idempotency_key_once_an_endpoint")
+        ]
+
+    def __str__(self) -> str:
+        return self.key

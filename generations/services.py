@@ -1,0 +1,203 @@
+"""The verbs on a generation, one entrance each: web, REST, gateway and commands all call these."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import orjson
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts import ledger, quotas
+from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceError
+from accounts.models import ApiKey, Price, Transfer, User
+from generations import events, settlement
+from generations.errors import QueueFull
+from generations.leases import LeaseLost
+from generations.models import Generation, IdempotencyKey, Status
+from generations.spec import GenerationSpec
+from generations.tasks import run_generation
+
+ENDPOINT = "generations"
+HOLD_MARGIN_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A generation, and whether it is the answer to an earlier request with the same idempotency key."""
+
+    generation: Generation
+    is_replay: bool = False
+    status_code: int = 202
+
+
+def submit(
+    *, user: User, spec: GenerationSpec, source: str, api_key: ApiKey | None = None, idempotency_key: str = ""
+) -> Submission:
+    """Queue a wish: quota, hold and job in one transaction, or nothing at all.
+
+    Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, PriceUnknown, IdempotencyMismatch.
+    """
+    fingerprint = hashlib.sha256(orjson.dumps(spec.canonical(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def find_earlier() -> Submission | None:
+        return _find_earlier(user, idempotency_key, fingerprint) if idempotency_key else None
+
+    if earlier := find_earlier():
+        return earlier
+    price = ledger.current_price(model=spec.model, size=spec.image_size)
+    try:
+        with transaction.atomic():
+            generation = _insert(user, spec, source, api_key, price, lambda: find_earlier() is not None)
+            if idempotency_key:
+                IdempotencyKey.objects.create(
+                    user=user,
+                    endpoint=ENDPOINT,
+                    key=idempotency_key,
+                    fingerprint=fingerprint,
+                    generation=generation,
+                    status_code=202,
+                )
+            transaction.on_commit(lambda: run_generation.delay(generation.pk))
+    except (_AlreadySubmitted, ServiceError, IntegrityError):
+        # The same key was sent twice at once, and the other request was first: whatever stopped this one (the last
+        # of the quota, the unique key), the answer is that one's generation.
+        if earlier := find_earlier():
+            return earlier
+        raise
+    return Submission(generation=generation)
+
+
+class _AlreadySubmitted(Exception):
+    """Leaves the transaction of submit without a trace."""
+
+
+def _insert(
+    user: User,
+    spec: GenerationSpec,
+    source: str,
+    api_key: ApiKey | None,
+    price: Price,
+    is_repeated: Callable[[], bool],
+) -> Generation:
+    now = timezone.now()
+    # First of all the user's row of today: its lock puts the submits of one user in a line, so that the count of
+    # running jobs below is exact on PostgreSQL as well.
+    window = quotas.take_images(user=user, count=spec.count, at=now)
+    if is_repeated():
+        raise _AlreadySubmitted
+    quotas.check_concurrent(user=user, running=Generation.objects.unfinished().filter(user=user).count())
+    if Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
+        raise QueueFull(retry_after=30)
+    generation = Generation(
+        user=user,
+        api_key=api_key,
+        source=source,
+        kind=spec.kind,
+        model=spec.model,
+        prompt=spec.prompt,
+        spec=spec.canonical(),
+        fingerprint=spec.fingerprint,
+        price=price,
+        quoted_micros=price.amount_micros * spec.count,
+        quota_window=window,
+        created_at=now,
+        queued_at=now,
+        next_run_at=now,
+        woken_at=now,
+    )
+    generation.hold = _reserve(generation)
+    generation.save(force_insert=True)
+    return generation
+
+
+def _reserve(generation: Generation) -> Transfer:
+    longest = settings.QUEUE_TIMEOUT_S + settings.UPSTREAM_DEADLINE_S + HOLD_MARGIN_S
+    return ledger.reserve(
+        user=generation.user,
+        amount_micros=generation.quoted_micros,
+        reference=str(generation.public_id),
+        key=f"hold:{generation.public_id}:{generation.run}",
+        price=generation.price,
+        expires_at=timezone.now() + timedelta(seconds=longest),
+    )
+
+
+def _find_earlier(user: User, key: str, fingerprint: str) -> Submission | None:
+    row = (
+        IdempotencyKey.objects.select_related("generation").filter(user=user, endpoint=ENDPOINT, key=key).first()
+    )
+    if row is None:
+        return None
+    if row.fingerprint != fingerprint:
+        raise IdempotencyMismatch
+    return Submission(generation=row.generation, is_replay=True, status_code=row.status_code)
+
+
+def get(*, user: User, public_id: object) -> Generation:
+    """One of the user's own generations. Raises NotFound, for other people's too."""
+    generation = Generation.objects.for_api().filter(user=user, public_id=public_id).first()
+    if generation is None:
+        raise NotFound("There is no such generation in your account.")
+    return generation
+
+
+def cancel(*, user: User, public_id: object) -> Generation:
+    """End a waiting generation at once. One that is being painted is asked to stop: no further attempt is made,
+    and it is charged only if its picture still comes. Raises NotFound, Conflict."""
+    generation = get(user=user, public_id=public_id)
+    waiting = Generation.objects.unfinished().filter(pk=generation.pk, lease_owner="")
+    try:
+        settlement.cancel(waiting, generation)
+    except LeaseLost:
+        asked = Generation.objects.filter(
+            pk=generation.pk, status=Status.RUNNING, cancel_requested_at__isnull=True
+        ).update(cancel_requested_at=timezone.now(), version=F("version") + 1)
+        if asked:
+            events.publish(generation.pk)
+    generation = get(user=user, public_id=public_id)
+    if generation.status in (Status.SUCCEEDED, Status.FAILED):
+        raise Conflict(f"This generation has already {generation.status}.", remedy="There is nothing left to cancel.")
+    return generation
+
+
+def retry(*, user: User, public_id: object) -> Generation:
+    """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
+    generation = get(user=user, public_id=public_id)
+    spec = GenerationSpec.from_canonical(generation.spec)
+    price = ledger.current_price(model=spec.model, size=spec.image_size)
+    now = timezone.now()
+    with transaction.atomic():
+        ended = Generation.objects.filter(pk=generation.pk, status__in=(Status.FAILED, Status.CANCELED))
+        # The first write decides between two retries at once, and locks the row before usage and wallet.
+        if not ended.update(status=Status.QUEUED, run=F("run") + 1, version=F("version") + 1):
+            raise Conflict(
+                f"Only a failed or cancelled generation can be tried again; this one is {generation.status}."
+            )
+        generation.run += 1
+        generation.price = price
+        generation.quoted_micros = price.amount_micros * spec.count
+        window = quotas.take_images(user=user, count=spec.count, at=now)
+        others = Generation.objects.unfinished().filter(user=user).exclude(pk=generation.pk)
+        quotas.check_concurrent(user=user, running=others.count())
+        Generation.objects.filter(pk=generation.pk).update(
+            stage="queued",
+            error_code="",
+            error_detail="",
+            hold=_reserve(generation),
+            price=price,
+            quoted_micros=generation.quoted_micros,
+            quota_window=window,
+            cancel_requested_at=None,
+            started_at=None,
+            finished_at=None,
+            queued_at=now,
+            next_run_at=now,
+            woken_at=now,
+        )
+        transaction.on_commit(lambda: events.publish(generation.pk))
+        transaction.on_commit(lambda: run_generation.delay(generation.pk))
+    return get(user=user, public_id=public_id)

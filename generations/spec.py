@@ -1,0 +1,307 @@
+"""GenerationSpec: the parsed wish, the same one for every door."""
+
+import hashlib
+import json
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Self, TypeGuard
+
+from accounts.errors import FieldError, InvalidInput
+from generations import catalog
+from generations.catalog import Model
+from generations.errors import UnknownModel, shown
+
+MAX_PROMPT_CHARS = 4000
+MAX_PROBLEMS = 20
+MODALITIES = ("TEXT", "IMAGE")
+
+# Neither a database nor UTF-8 takes all of these: control characters but for \t \n \r, and halves of a pair.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSpec:
+    """What is wanted, validated, with every default filled in.
+
+    `native` is the canonical JSON text of an object: what came through a native door and has no field here (system
+    instruction, history, temperature, safety settings). It is text because text cannot change after it was checked.
+    """
+
+    prompt: str
+    model: str
+    image_size: str
+    kind: str = "image"
+    aspect_ratio: str = catalog.DEFAULT_ASPECT_RATIO
+    count: int = 1
+    modalities: tuple[str, ...] = ("IMAGE",)
+    seed: int | None = None
+    native: str = "{}"
+
+    @classmethod
+    def parse(cls, body: object, *, default_image_size: str) -> "GenerationSpec":
+        """The wish of a REST or shell body; InvalidInput names every field that is wrong, all at once."""
+        reader = _Reader(body)
+        return reader.finish(reader.read_spec(default_image_size))
+
+    @classmethod
+    def from_canonical(cls, document: Mapping[str, Any]) -> Self:
+        """The spec that `canonical()` was taken from, not validated again: a stored wish outlives its catalogue."""
+        values = dict(document)
+        values["modalities"] = tuple(values["modalities"])
+        values["native"] = canonical_json(values["native"])
+        return cls(**values)
+
+    def canonical(self) -> dict[str, Any]:
+        """This spec as JSON-able values in a stable order, defaults included."""
+        document = {field.name: getattr(self, field.name) for field in sorted(fields(self), key=lambda f: f.name)}
+        return document | {"modalities": list(self.modalities), "native": self.native_fields()}
+
+    def native_fields(self) -> dict[str, Any]:
+        """A fresh copy of the native remainder."""
+        return json.loads(self.native)
+
+    def parameters(self) -> dict[str, Any]:
+        """The "parameters" object of the API: what was asked for beside the prompt and the model."""
+        return {
+            "aspect_ratio": self.aspect_ratio,
+            "image_size": self.image_size,
+            "count": self.count,
+            "modalities": list(self.modalities),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex of the canonical form, equal for prompts that differ in white space only."""
+        document = self.canonical() | {"prompt": " ".join(self.prompt.split())}
+        return hashlib.sha256(canonical_json(document).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBody:
+    """A create request: the wish, and the envelope that is no part of it. `client_id` is an idempotency key."""
+
+    spec: GenerationSpec
+    client_id: uuid.UUID | None
+
+
+def parse_create_body(body: object, *, default_image_size: str) -> CreateBody:
+    """A wish with its envelope (`client_id`, `reuse`); InvalidInput names every field that is wrong, all at once."""
+    reader = _Reader(body)
+    client_id = reader.read_client_id()
+    reader.read_reuse()
+    return CreateBody(spec=reader.finish(reader.read_spec(default_image_size)), client_id=client_id)
+
+
+def canonical_json(document: object) -> str:
+    """One spelling for one JSON value: sorted keys, no white space, ASCII."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def prompt_problem(prompt: str) -> str | None:
+    """What is wrong with a prompt, as the rest of a sentence that begins with "prompt", or None."""
+    if problem := text_problem(prompt):
+        return problem
+    stripped = prompt.strip()
+    if len(stripped) > MAX_PROMPT_CHARS:
+        return f"has {len(stripped)} characters; 1 to {MAX_PROMPT_CHARS} are allowed"
+    if all(unicodedata.category(character) in _INVISIBLE for character in stripped):
+        return f"is empty; 1 to {MAX_PROMPT_CHARS} characters are allowed"
+    return None
+
+
+def text_problem(text: str) -> str | None:
+    """Why a text cannot be stored or sent (control characters, half characters), or None."""
+    found = _FORBIDDEN.search(text)
+    if found is None:
+        return None
+    name, position = f"U+{ord(found[0]):04X}", found.start() + 1
+    if found[0] < " ":
+        return f"has the control character {name} at position {position}; only line breaks and tabs are allowed"
+    return f"has half a character ({name}, an unpaired surrogate) at position {position}"
+
+
+def is_int32(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number of 32 bits with sign; true and false are no numbers."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+
+
+def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """An optional parameter whose allowed values are the model's capability of the same name."""
+
+    name: str
+    expects: str
+    is_well_formed: Callable[[object], bool]
+
+
+_PARAMETERS = (
+    _Parameter("count", "a whole number from 1 to 4", lambda value: is_int32(value) and 1 <= value <= 4),
+    _Parameter("grounding", "true or false", lambda value: isinstance(value, bool)),
+    _Parameter("thinking", "off, minimal or high", lambda value: value in ("off", "minimal", "high")),
+    _Parameter("include_thoughts", "true or false", lambda value: isinstance(value, bool)),
+    _Parameter("styles", "a list of texts", _is_list_of_texts),
+    _Parameter("references", "a list of image ids", _is_list_of_texts),
+    _Parameter("edit_of", "an image id or null", lambda value: value is None or isinstance(value, str)),
+)
+_FIELDS = (
+    *("prompt", "model", "kind", "aspect_ratio", "image_size", "modalities", "seed"),
+    *(parameter.name for parameter in _PARAMETERS),
+)
+
+
+class _Reader:
+    """Reads one body field by field and keeps every problem, so that they can be told together."""
+
+    def __init__(self, body: object) -> None:
+        if not isinstance(body, Mapping):
+            raise InvalidInput(f"The body must be a JSON object, not {shown(body)}.")
+        self.body = dict(body)
+        self.known = list(_FIELDS)
+        self.problems: list[FieldError] = []
+
+    def refuse(self, field: str, message: str) -> None:
+        self.problems.append(FieldError(field, message))
+
+    def finish(self, spec: GenerationSpec | None) -> GenerationSpec:
+        """Raise what was found, or hand the spec on."""
+        problems = tuple(self.problems[:MAX_PROBLEMS])
+        if spec is not None and not problems:
+            return spec
+        if len(problems) == 1:
+            raise InvalidInput.of(problems[0].field, problems[0].message)
+        names = ", ".join(dict.fromkeys(problem.field for problem in problems))
+        raise InvalidInput(f"Several fields are not valid: {names}.", errors=problems)
+
+    def read_client_id(self) -> uuid.UUID | None:
+        self.known.append("client_id")
+        value = self.body.get("client_id")
+        if value is None or isinstance(value, uuid.UUID):
+            return value
+        try:
+            return uuid.UUID(value)
+        except (ValueError, TypeError, AttributeError):
+            self.refuse("client_id", f"client_id {shown(value)} is not valid; allowed: a UUID or null.")
+            return None
+
+    def read_reuse(self) -> None:
+        self.known.append("reuse")
+        value = self.body.get("reuse", "never")
+        if value == "auto":
+            self.refuse("reuse", 'reuse "auto" is not offered by this server yet; allowed: "never".')
+        elif value != "never":
+            self.refuse("reuse", f'reuse {shown(value)} is not valid; allowed: "never".')
+
+    def read_spec(self, default_image_size: str) -> GenerationSpec | None:
+        """The spec, or None if anything was refused."""
+        for name in self.body:
+            if name not in self.known:
+                what = shown(name)
+                self.refuse(what.strip('"'), f"There is no field {what}; allowed: {', '.join(self.known)}.")
+        model = self._read_model()
+        values: dict[str, Any] = {
+            "prompt": self._read_prompt(),
+            "kind": self._read_kind(model),
+            "aspect_ratio": self._read_aspect_ratio(model),
+            "image_size": self._read_image_size(model, default_image_size),
+            "modalities": self._read_modalities(model),
+            "seed": self._read_seed(),
+        }
+        offered = {each.name: self._read_parameter(each, model) for each in _PARAMETERS if each.name in self.body}
+        if self.problems or model is None:
+            return None
+        return GenerationSpec(model=model.id, count=offered.get("count", 1), **values)
+
+    def _read_model(self) -> Model | None:
+        name = self.body.get("model", catalog.DEFAULT_MODEL_ID)
+        if not isinstance(name, str):
+            self.refuse("model", f"model {shown(name)} is not the id of a model; allowed: {', '.join(catalog.MODELS)}.")
+            return None
+        try:
+            return catalog.get_model(name)
+        except UnknownModel as error:
+            self.problems.extend(error.errors)
+            return None
+
+    def _read_prompt(self) -> str:
+        prompt = self.body.get("prompt")
+        if not isinstance(prompt, str):
+            what = f"prompt {shown(prompt)} is not a text" if "prompt" in self.body else "prompt is missing"
+            self.refuse("prompt", f"{what}; allowed: a text of 1 to {MAX_PROMPT_CHARS} characters.")
+            return ""
+        if problem := prompt_problem(prompt):
+            self.refuse("prompt", f"prompt {problem}.")
+        return prompt.strip()
+
+    def _read_kind(self, model: Model | None) -> str:
+        kind = self.body.get("kind", "image")
+        if kind not in ("image", "video"):
+            self.refuse("kind", f'kind {shown(kind)} is not valid; allowed: "image".')
+        elif model and kind not in model.kinds:
+            self._refuse_for_now("kind", kind, model, model.kinds)
+        return kind
+
+    def _read_aspect_ratio(self, model: Model | None) -> str:
+        ratio = self.body.get("aspect_ratio", catalog.DEFAULT_ASPECT_RATIO)
+        allowed = model.aspect_ratios if model else tuple(catalog.PIXELS_1K)
+        if ratio not in allowed:
+            self._refuse_value("aspect_ratio", ratio, model, allowed)
+        return ratio
+
+    def _read_image_size(self, model: Model | None, default: str) -> str:
+        if "image_size" not in self.body:
+            return model.default_size(default) if model else default
+        size = self.body["image_size"]
+        size = catalog.canonical_size(size) if isinstance(size, str) else size
+        allowed = model.sizes if model else tuple(catalog.SIZES)
+        if size not in allowed:
+            self._refuse_value("image_size", self.body["image_size"], model, allowed)
+        return size
+
+    def _read_modalities(self, model: Model | None) -> tuple[str, ...]:
+        value = self.body.get("modalities", ["IMAGE"])
+        allowed = model.capabilities.modalities if model else catalog.Capabilities().modalities
+        ordered = tuple(name for name in MODALITIES if name in value) if _is_modalities(value) else ()
+        if ordered not in allowed:
+            self._refuse_value("modalities", value, model, tuple(json.dumps(list(each)) for each in allowed))
+        return ordered
+
+    def _read_seed(self) -> int | None:
+        seed = self.body.get("seed")
+        if seed is not None and not is_int32(seed):
+            what = f"seed {shown(seed)} is not valid"
+            self.refuse("seed", f"{what}; allowed: a whole number from {-(2**31)} to {2**31 - 1}, or null.")
+        return seed
+
+    def _read_parameter(self, parameter: _Parameter, model: Model | None) -> Any:
+        value = self.body[parameter.name]
+        if not parameter.is_well_formed(value):
+            what = f"{parameter.name} {shown(value)} is not valid"
+            self.refuse(parameter.name, f"{what}; expected {parameter.expects}.")
+        elif model:
+            allowed = getattr(model.capabilities, parameter.name)
+            if (tuple(value) if isinstance(value, list) else value) not in allowed:
+                self._refuse_for_now(parameter.name, value, model, allowed)
+        return value
+
+    def _refuse_value(self, field: str, value: object, model: Model | None, allowed: tuple[str, ...]) -> None:
+        where = f" for {model.label} ({model.id})" if model else ""
+        self.refuse(field, f"{field} {shown(value)} is not available{where}; allowed: {', '.join(allowed)}.")
+
+    def _refuse_for_now(self, field: str, value: object, model: Model, allowed: tuple[object, ...]) -> None:
+        what = f"{field} {shown(value)} is not offered by this server yet for {model.id}"
+        instead = ", ".join(json.dumps(each) for each in allowed) or "leave the field out"
+        self.refuse(field, f"{what}; allowed: {instead}.")
+
+
+def _is_modalities(value: object) -> TypeGuard[list[str]]:
+    return _is_list_of_texts(value) and len(set(value)) == len(value) and set(value) <= set(MODALITIES)

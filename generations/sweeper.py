@@ -1,0 +1,98 @@
+"""Finds what a lost message, a killed worker or a passed deadline has left behind. Safe to run anywhere, any number of times."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import ledger, quotas
+from gallery import storage
+from generations import events, leases, settlement, spool
+from generations.leases import LeaseLost
+from generations.models import Generation, IdempotencyKey, Status
+from generations.tasks import run_generation
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+IDEMPOTENCY_KEPT = timedelta(days=30)
+USAGE_KEPT = timedelta(days=62)
+
+
+@dataclass
+class Swept:
+    leases_expired: int = 0
+    woken: int = 0
+    timed_out: int = 0
+    holds_released: int = 0
+    files_removed: int = 0
+    rows_pruned: int = 0
+
+
+def sweep(*, resend_after_s: float = 0.0) -> Swept:
+    """Everything once; the figures say what was found."""
+    swept = sweep_jobs(resend_after_s=resend_after_s)
+    swept.holds_released = release_expired_holds()
+    swept.files_removed = spool.sweep() + storage.sweep_orphan_temporaries()
+    swept.rows_pruned = prune()
+    return swept
+
+
+def sweep_jobs(*, resend_after_s: float) -> Swept:
+    """The part that a waiting user feels: abandoned leases, unsent wake-ups, queue timeouts."""
+    swept = Swept()
+    now = timezone.now()
+    for generation in Generation.objects.abandoned(now)[:BATCH]:
+        if leases.expire(generation):
+            swept.leases_expired += 1
+            events.publish(generation.pk)
+    swept.timed_out = _fail_overdue(now)
+    swept.woken = wake(now, resend_after_s=resend_after_s)
+    if swept.leases_expired or swept.timed_out:
+        log.warning("swept", **asdict(swept))
+    return swept
+
+
+def wake(now: datetime, *, resend_after_s: float) -> int:
+    """Send a message for every due row that has had none for a while; `woken_at` keeps a long queue from flooding."""
+    due = Generation.objects.claimable(now).filter(woken_at__lte=now - timedelta(seconds=resend_after_s))
+    ids = list(due.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    if ids:
+        Generation.objects.filter(pk__in=ids).update(woken_at=now)
+    for generation_id in ids:
+        run_generation.delay(generation_id)
+    return len(ids)
+
+
+def _fail_overdue(now: datetime) -> int:
+    failed = 0
+    overdue = Generation.objects.filter(
+        status=Status.QUEUED, lease_owner="", queued_at__lt=now - timedelta(seconds=settings.QUEUE_TIMEOUT_S)
+    )
+    for generation in overdue.select_related("user", "price", "hold")[:BATCH]:
+        rows = Generation.objects.filter(pk=generation.pk, status=Status.QUEUED, lease_owner="")
+        try:
+            settlement.fail(rows, generation, code="timeout", detail="no worker was free in time")
+            failed += 1
+        except LeaseLost:
+            continue
+    return failed
+
+
+def release_expired_holds() -> int:
+    """Void holds that ran out and whose job has ended or is missing; a job that still runs keeps its hold."""
+    released = 0
+    for hold in ledger.expired_holds(timezone.now())[:BATCH]:
+        if not Generation.objects.unfinished().filter(hold=hold).exists():
+            ledger.release(hold=hold, reason="expired")
+            log.error("hold_leaked", hold=str(hold.pk), reference=hold.reference)
+            released += 1
+    return released
+
+
+def prune() -> int:
+    now = timezone.now()
+    keys, _ = IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
+    return keys + quotas.prune_usage(before=now - USAGE_KEPT)

@@ -1,0 +1,48 @@
+"""The wake-ups: each carries an id, and the row in the database says what is to be done."""
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+
+from generations import leases, pipeline
+from generations.leases import LeaseLost
+from generations.models import Generation
+
+log = structlog.get_logger(__name__)
+
+# After an error of our own (a full disk, a database that went away) the spooled answer is still there to be adopted.
+REPAIR_DELAY_S = 5.0
+
+
+@shared_task(name="generations.run_generation", lane="generations")
+def run_generation(generation_id: int) -> None:
+    """Claim a generation and work on it. Safe to be called any number of times, at once and by many workers."""
+    lease = leases.claim(generation_id)
+    if lease is None:
+        return
+    structlog.contextvars.bind_contextvars(generation=generation_id, fence=lease.fence)
+    try:
+        pipeline.execute(lease)
+    except LeaseLost:
+        log.warning("lease_lost")
+    except Exception:
+        log.exception("generation_interrupted")
+        _park_for_repair(lease)
+    finally:
+        structlog.contextvars.unbind_contextvars("generation", "fence")
+    wake_if_parked(generation_id)
+
+
+def _park_for_repair(lease: leases.Lease) -> None:
+    try:
+        leases.park(lease, delay_s=REPAIR_DELAY_S, stage="recovering")
+    except LeaseLost:
+        log.warning("lease_lost")
+
+
+def wake_if_parked(generation_id: int) -> None:
+    """Send the wake-up for a generation that is to go on later; the sweeper sends it as well if this one is lost."""
+    parked = Generation.objects.unfinished().filter(pk=generation_id, lease_owner="").values("next_run_at").first()
+    if parked is not None:
+        delay_s = max(0.0, (parked["next_run_at"] - timezone.now()).total_seconds())
+        run_generation.apply_async((generation_id,), countdown=delay_s)

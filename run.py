@@ -1,0 +1,417 @@
+#!/usr/bin/env python3
+"""Starts, tests and checks Plantain. Needs nothing but Python: `python3 run.py --help`.
+
+Imports nothing of the project and no library: this is what runs before they are installed.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+if sys.version_info < (3, 11):  # the syntax of this file is kept old enough for an old Python to come this far
+    sys.exit("Plantain needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
+
+HELP = """\
+python3 run.py                       start Plantain in the foreground; Ctrl-C ends it
+python3 run.py test [ARGS...]        the test suite on the embedded defaults; ARGS go to pytest
+python3 run.py test --services       the same suite on PostgreSQL and Redis (DATABASE_URL, REDIS_URL)
+python3 run.py manage ARGS...        manage.py inside the virtual environment
+python3 run.py check                 lint, format, types, floors, migrations, settings, OpenAPI
+python3 run.py bench [NAME ARGS...]  one of the benchmarks; without a name, their names
+python3 run.py --help                this text
+
+From the environment: PORT (8000), HOST (127.0.0.1), DATA_DIR (var/). docs/settings.md lists the rest."""
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCKS = {"runtime": ROOT / "requirements" / "runtime.txt", "dev": ROOT / "requirements" / "dev.txt"}
+
+REQUESTS_END_S = 5  # how long the web process lets open requests end before it drains its lanes
+DRAIN_S = REQUESTS_END_S + 60 + 5  # DRAIN_S of config/settings.py in between, and a little for the rest
+PATIENCE_S = 5
+POLL_S = 0.1
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Problem(Exception):
+    """Ends the run with one plain sentence and exit code 1."""
+
+
+class Stopped(Exception):
+    """Somebody pressed Ctrl-C or sent SIGTERM."""
+
+
+class Child(NamedTuple):
+    """A process that was started, how it is asked to end and for how many seconds it may take its time."""
+
+    process: "subprocess.Popen[bytes]"
+    farewell: int
+    patience_s: float
+
+
+class Children:
+    """Every process that this one starts: each in a session of its own, and none outlives it."""
+
+    def __init__(self) -> None:
+        self.running: list[Child] = []
+        self.signals = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._count)
+
+    def _count(self, number: int, frame: Any) -> None:
+        self.signals += 1
+
+    def start(
+        self, *args: object, farewell: int = signal.SIGTERM, patience_s: float = PATIENCE_S, **options: Any
+    ) -> "subprocess.Popen[bytes]":
+        parent = os.getpid()
+
+        def end_with_parent() -> None:  # runs in the child: the kernel kills it when this process is killed
+            if LIBC is not None:
+                LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                if os.getppid() != parent:
+                    os._exit(1)
+
+        process = subprocess.Popen(
+            [str(arg) for arg in args], cwd=ROOT, start_new_session=True, preexec_fn=end_with_parent, **options
+        )
+        self.running.append(Child(process, farewell, patience_s))
+        return process
+
+    def call(self, *args: object, **options: Any) -> int:
+        """Run a command to its end; its exit code."""
+        process = self.start(*args, **options)
+        self.wait_until(lambda: process.poll() is not None)
+        self.end_last()
+        return process.returncode
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for `condition`; raises Stopped at the first signal."""
+        while not condition():
+            if self.signals:
+                raise Stopped
+            time.sleep(POLL_S)
+
+    def end_last(self) -> None:
+        """Ask it to end, wait, then kill what is left of its session; a second signal means at once."""
+        child = self.running.pop()
+        deadline = time.monotonic() + child.patience_s
+        if child.process.poll() is None:
+            child.process.send_signal(child.farewell)
+        while child.process.poll() is None and self.signals < 2 and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+
+    def end_all(self) -> None:
+        """The last one first: the web process finishes its pictures while the emulator is still there."""
+        while self.running:
+            self.end_last()
+
+
+# --- What has to be there ------------------------------------------------------------------------
+
+
+def option(name: str, default: str) -> str:
+    """An option of this file: from the environment, else from `.env`, else its default."""
+    value = os.environ.get(name, "")
+    env_file = ROOT / ".env"
+    if not value and env_file.is_file():
+        for line in env_file.read_text().splitlines():
+            key, _, text = line.partition("=")
+            value = text.strip().strip("'\"") if key.strip() == name else value
+    return value or default
+
+
+def port_option() -> int:
+    text = option("PORT", "8000")
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise Problem("PORT must be a number from 1 to 65535, not %r." % text)
+    return int(text)
+
+
+def require_free_port(host: str, port: int) -> None:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Problem(
+                "Port %d is already in use; choose another one, such as: PORT=%d python3 run.py" % (port, port + 1)
+            ) from None
+        raise Problem("Nothing can listen on %s port %d: %s." % (host, port, error.strerror)) from None
+
+
+@contextlib.contextmanager
+def sole_user_of(data_dir: Path) -> Iterator[None]:
+    """Nobody else may run on this directory; the kernel frees the lock however this process ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = open(data_dir / "run.lock", "w")
+    except OSError as error:
+        raise Problem("DATA_DIR %s cannot be used: %s." % (data_dir, error.strerror)) from None
+    with lock:
+        if not try_lock(lock):
+            raise Problem("Plantain is already running on %s; end it, or set DATA_DIR to another directory." % data_dir)
+        yield
+
+
+def try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def install(children: Children, kind: str) -> None:
+    """Bring .venv up to the lock; a stamp of what was installed lets the next start skip this."""
+    if is_installed(kind):
+        return
+    with open(LOCKS["runtime"]) as lock:  # two instances of one checkout must not install at the same time
+        children.wait_until(lambda: try_lock(lock))
+        if is_installed(kind):
+            return
+        print("Installing the dependencies into .venv; this happens once and takes up to a minute.", flush=True)
+        uv = find_uv()
+        make_venv(children, uv)
+        pip = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-compile"]
+        installer = [*uv, "pip", "install", "--python", PYTHON] if uv else pip
+        with open(VENV / "install.log", "w") as log:
+            if children.call(*installer, "--require-hashes", "-r", LOCKS[kind], stdout=log, stderr=log):
+                raise Problem(
+                    "The dependencies could not be installed: check that this machine reaches the Python package index"
+                    " and start again; the installer's own words are in %s." % log.name
+                )
+        for installed in LOCKS if kind == "dev" else [kind]:  # the development lock holds all of the other
+            stamp_of(installed).write_text(fingerprint_of(installed))
+
+
+def is_installed(kind: str) -> bool:
+    return PYTHON.exists() and stamp_of(kind).is_file() and stamp_of(kind).read_text() == fingerprint_of(kind)
+
+
+def stamp_of(kind: str) -> Path:
+    return VENV / ("stamp-" + kind)
+
+
+def fingerprint_of(kind: str) -> str:
+    """What a stamp holds: the lock and the Python that .venv was made for."""
+    return "%s %s %s" % (hashlib.sha256(LOCKS[kind].read_bytes()).hexdigest(), sys.version.split()[0], sys.base_prefix)
+
+
+def find_uv() -> list[str]:
+    """How to call uv, if it is here."""
+    if shutil.which("uv"):
+        return ["uv"]
+    spec = importlib.util.find_spec("uv")
+    return [sys.executable, "-m", "uv"] if spec is not None and spec.origin else []
+
+
+def make_venv(children: Children, uv: list[str]) -> None:
+    """Make .venv, unless there is one of this Python that the installer can use."""
+    fits = "import sys; sys.exit(sys.version.split()[0] != %r or sys.base_prefix != %r)"
+    needed = ("" if uv else "import pip; ") + fits % (sys.version.split()[0], sys.base_prefix)
+    if PYTHON.exists() and children.call(PYTHON, "-c", needed, stderr=subprocess.DEVNULL) == 0:
+        return
+    if not uv and importlib.util.find_spec("ensurepip") is None:
+        raise Problem(
+            "This Python cannot make virtual environments: install its venv module"
+            " (on Debian and Ubuntu: apt install python3-venv) or uv, and start again."
+        )
+    maker = [*uv, "venv", "--clear", "--python", sys.executable] if uv else [sys.executable, "-m", "venv", "--clear"]
+    with tempfile.TemporaryFile("w+") as output:
+        if children.call(*maker, VENV, stdout=output, stderr=output):
+            output.seek(0)
+            raise Problem("The virtual environment .venv could not be made: %s" % output.read().strip())
+
+
+# --- Starting ------------------------------------------------------------------------------------
+
+
+def start(children: Children) -> int:
+    """All that one machine needs, in the foreground; the exit code."""
+    host, port = option("HOST", "127.0.0.1"), port_option()
+    data_dir = Path(option("DATA_DIR", str(ROOT / "var"))).resolve()
+    os.environ.update(HOST=host, PORT=str(port), DATA_DIR=str(data_dir))
+    with sole_user_of(data_dir):
+        require_free_port(host, port)
+        install(children, "runtime")
+        try:
+            return serve(children, host, port, data_dir)
+        finally:
+            children.end_all()  # while the lock is still held
+
+
+def serve(children: Children, host: str, port: int, data_dir: Path) -> int:
+    facts = prepare(children)
+    if facts["needs_emulator"]:
+        start_emulator(children, data_dir)
+    web = start_web(children, host, port, facts["trusted_proxies"])
+    children.wait_until(lambda: web.poll() is not None or is_alive(host, port))
+    if web.poll() is None:
+        print(facts["welcome"], flush=True)
+    children.wait_until(lambda: any(child.process.poll() is not None for child in children.running))
+    if web.poll() is None:
+        raise Problem("The emulator has ended, so everything else was ended with it.")
+    # Killed by a signal: 128 and its number, as shells report it.
+    return web.returncode if web.returncode >= 0 else 128 - web.returncode
+
+
+def prepare(children: Children) -> dict[str, Any]:
+    """Migrations, demo accounts, and what only Django knows about this instance."""
+    with tempfile.TemporaryFile() as output:
+        if children.call(PYTHON, "manage.py", "prepare", stdout=output):
+            raise Problem("Plantain was not started; the reason stands above.")
+        output.seek(0)
+        return json.load(output)
+
+
+def start_emulator(children: Children, data_dir: Path) -> None:
+    """The stand-in for the upstream, on a port of its own choice, with a key that only the web process knows."""
+    port_file = data_dir / "emulator.port"
+    port_file.unlink(missing_ok=True)
+    os.environ["EMULATOR_KEY"] = secrets.token_urlsafe(24)
+    emulator = children.start(PYTHON, "-m", "generations.emulator", "--port", "0", "--port-file", port_file)
+    children.wait_until(lambda: port_file.exists() or emulator.poll() is not None)
+    if emulator.poll() is not None:
+        raise Problem("The emulator did not start; the reason stands above.")
+    os.environ["EMULATOR_URL"] = "http://127.0.0.1:%d/v1beta" % int(port_file.read_text())
+
+
+def start_web(children: Children, host: str, port: int, trusted_proxies: list[str]) -> "subprocess.Popen[bytes]":
+    proxies = ["--forwarded-allow-ips", ",".join(trusted_proxies)] if trusted_proxies else ["--no-proxy-headers"]
+    where = ["--host", host, "--port", port, "--workers", 1, *proxies]
+    how = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", REQUESTS_END_S]
+    application = [PYTHON, "-m", "uvicorn", "config.asgi:application"]
+    return children.start(*application, *where, *how, patience_s=DRAIN_S)
+
+
+def is_alive(host: str, port: int) -> bool:
+    """Whether /healthz answers; an address that means every interface is asked on this machine's own."""
+    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+# --- Developing ----------------------------------------------------------------------------------
+
+
+def test(children: Children, args: list[str]) -> int:
+    """The suite in a directory of its own; neither the environment nor `.env` decides what it tests."""
+    services = {}
+    if "--services" in args:
+        args = [arg for arg in args if arg != "--services"]
+        services["DATABASE_URL"] = os.environ.get("DATABASE_URL") or "postgres://postgres@127.0.0.1:5432/plantain"
+        services["REDIS_URL"] = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/15"
+    install(children, "dev")
+    with tempfile.TemporaryDirectory(prefix="plantain-test-") as data_dir:
+        own = {"DATA_DIR": data_dir, "ENV_FILE": os.devnull, **services}
+        env = {name: value for name, value in os.environ.items() if name not in settings_names()} | own
+        if services and children.call(PYTHON, "-m", "tests.services", env=env):
+            return 1
+        pytest = [PYTHON, "-m", "pytest", "-n", min(4, os.cpu_count() or 1), "--dist", "worksteal"]
+        return children.call(*pytest, *args, env=env, farewell=signal.SIGINT)
+
+
+def settings_names() -> set[str]:
+    """Every variable that .env.example lists, and the NAME_FILE of each."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    names = {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
+    return names | {name + "_FILE" for name in names}
+
+
+CHECKS: dict[str, list[object]] = {
+    "lint": ["-m", "ruff", "check", "."],
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "types": ["-m", "mypy", "."],
+    "floors": [VENV / "bin" / "lint-imports"],
+    "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
+    "settings": ["manage.py", "check"],
+    "openapi": ["-m", "pytest", "-q", "-k", "openapi", "tests"],
+}
+
+
+def check(children: Children) -> int:
+    """Every check, also when an earlier one has failed."""
+    install(children, "dev")
+    failed = []
+    for name, command in CHECKS.items():
+        print("== " + name, flush=True)
+        if children.call(PYTHON, *command):
+            failed.append(name)
+    print("Failed: %s." % ", ".join(failed) if failed else "Every check passed.")
+    return 1 if failed else 0
+
+
+def bench(children: Children, args: list[str]) -> int:
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
+    if not args or args[0] not in names:
+        raise Problem("Name a benchmark: %s." % ", ".join(names))
+    install(children, "dev")
+    return children.call(PYTHON, "-m", "benchmarks." + args[0], *args[1:], farewell=signal.SIGINT)
+
+
+def manage(children: Children, args: list[str]) -> int:
+    install(children, "runtime")
+    os.chdir(ROOT)
+    os.execv(PYTHON, [str(PYTHON), "manage.py", *args])
+
+
+def main(args: list[str]) -> int:
+    command, rest = (args[0], args[1:]) if args else ("start", [])
+    children = Children()
+    commands: dict[str, Callable[[], int]] = {
+        "start": lambda: start(children),
+        "test": lambda: test(children, rest),
+        "manage": lambda: manage(children, rest),
+        "check": lambda: check(children),
+        "bench": lambda: bench(children, rest),
+    }
+    if command in ("--help", "-h", "help"):
+        print(HELP)
+        return 0
+    if command not in commands:
+        print("There is no command %r.\n\n%s" % (command, HELP), file=sys.stderr)
+        return 2
+    try:
+        return commands[command]()
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except Stopped:
+        return 0 if command == "start" else 130
+    finally:
+        children.end_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+"""The commands of CONTRACT 3 as an operator runs them: the result alone on stdout, problems on stderr, exit 0, 1 or 2."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from django.core.management import ManagementUtility
+
+from accounts import keys, ledger, quotas
+from accounts.models import ApiKey, Transfer, User
+from tests.people import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+EMAIL = "alice@example.com"
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command line; returns its exit code, stdout and stderr."""
+
+    def run_command(*words):
+        code = 0
+        try:
+            ManagementUtility(["manage.py", *words]).execute()
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run_command
+
+
+@pytest.mark.parametrize("command", ["createaccount", "createapikey", "grantcredit", "setquota"])
+def test_a_command_without_its_options_is_a_usage_error(run, command):
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert "--email" in err
+
+
+@pytest.mark.parametrize(
+    "words", [["createapikey"], ["grantcredit", "--amount", "1", "--reason", "gift"], ["setquota", "--concurrent", "1"]]
+)
+def test_an_unknown_account_is_told_on_stderr(run, words):
+    code, out, err = run(*words, "--email", "nobody@example.com")
+    assert (code, out) == (1, "")
+    assert "There is no account with the address nobody@example.com." in err
+
+
+def test_createaccount_prints_the_id(run):
+    code, out, err = run("createaccount", "--email", EMAIL, "--password", PASSWORD, "--credit", "2.5", "--staff")
+    user = User.objects.get()
+    assert (code, out, err) == (0, f"{user.public_id}\n", "")
+    assert str(uuid.UUID(out.strip())) == out.strip()
+    assert (user.email, user.is_staff, ledger.balance_of(user).available) == (EMAIL, True, 2_500_000)
+
+
+def test_createaccount_grants_the_sign_up_credit_by_default(run, settings):
+    settings.SIGNUP_CREDIT_USD = "0.25"
+    run("createaccount", "--email", EMAIL, "--password", PASSWORD)
+    user = User.objects.get()
+    assert (user.is_staff, ledger.balance_of(user).available) == (False, 250_000)
+
+
+@pytest.mark.parametrize("credit", ["-1", "much", "0.0000001", "NaN"])
+def test_createaccount_refuses_a_credit_that_is_no_amount(run, credit):
+    code, out, err = run("createaccount", "--email", EMAIL, "--password", PASSWORD, f"--credit={credit}")
+    assert (code, out) == (1, "")
+    assert err
+    assert not User.objects.exists()
+
+
+def test_createaccount_refuses_an_address_that_is_taken(run, alice):
+    code, out, err = run("createaccount", "--email", "Alice@example.com", "--password", PASSWORD)
+    assert (code, out) == (1, "")
+    assert "already an account" in err
+
+
+def test_createapikey_prints_a_key_that_may_do_what_its_owner_may(run, alice, staff):
+    code, out, err = run("createapikey", "--email", alice.email, "--name", "phone")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(keys.KEY_PATTERN + "\n", out)
+    api_key = keys.authenticate(out.strip())
+    assert (api_key.user, api_key.name, api_key.expires_at) == (alice, "phone", None)
+    assert api_key.scopes == ["generate", "read", "publish", "account"]
+    out = run("createapikey", "--email", staff.email)[1]
+    assert keys.authenticate(out.strip()).scopes == ["generate", "read", "publish", "review", "account"]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2999-01-31", datetime(2999, 1, 31, tzinfo=UTC)),
+        ("2999-01-31T12:30:00Z", datetime(2999, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2999-01-31T12:30:00+02:00", datetime(2999, 1, 31, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_createapikey_takes_scopes_and_an_end(run, alice, text, moment):
+    code, out, _ = run("createapikey", "--email", alice.email, "--scopes", "read, account", "--expires", text)
+    api_key = keys.authenticate(out.strip())
+    assert (code, api_key.scopes, api_key.expires_at) == (0, ["read", "account"], moment)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--scopes", "read,admin"], 1, "'admin' is not a scope"),
+        (["--scopes", ""], 1, "'' is not a scope"),
+        (["--scopes", "review"], 1, "staff"),
+        (["--expires", "2020-01-01"], 1, "expired already"),
+        (["--expires", "tomorrow"], 2, "is not a date"),
+    ],
+)
+def test_createapikey_refuses(run, alice, words, code, said):
+    result = run("createapikey", "--email", alice.email, *words)
+    assert result[:2] == (code, "")
+    assert said in result[2]
+    assert not ApiKey.objects.exists()
+
+
+def test_grantcredit_prints_the_new_balance_each_time(run, alice):
+    words = ["grantcredit", "--email", alice.email, "--amount", "0.058", "--reason", "gift"]
+    assert run(*words) == (0, "1.058000\n", "")
+    assert run(*words) == (0, "1.116000\n", "")
+    assert list(Transfer.objects.filter(reason="gift").values_list("amount_micros", flat=True)) == [58_000, 58_000]
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "much", "0.0000001"])
+def test_grantcredit_refuses_what_is_no_amount(run, alice, amount):
+    code, out, err = run("grantcredit", "--email", alice.email, f"--amount={amount}", "--reason", "gift")
+    assert (code, out) == (1, "")
+    assert err
+    assert ledger.balance_of(alice).available == 1_000_000
+
+
+def test_grantcredit_needs_a_reason(run, alice):
+    assert run("grantcredit", "--email", alice.email, "--amount", "1")[0] == 2
+    assert run("grantcredit", "--email", alice.email, "--amount", "1", "--reason", " ")[:2] == (1, "")
+    assert ledger.balance_of(alice).available == 1_000_000
+
+
+def test_setquota_prints_the_limits_and_leaves_what_is_not_named(run, alice):
+    first = run("setquota", "--email", alice.email, "--images-per-day", "1000", "--concurrent", "none")
+    assert first == (0, "images_per_day=1000\nconcurrent=none\nrequests_per_minute=30\n", "")
+    second = run("setquota", "--email", alice.email, "--images-per-day", "plan", "--requests-per-minute", "0")
+    assert second == (0, "images_per_day=40\nconcurrent=none\nrequests_per_minute=0\n", "")
+    assert run("setquota", "--email", alice.email)[1] == second[1]
+    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=40, concurrent=None, requests_per_minute=0)
+
+
+@pytest.mark.parametrize(("number", "code"), [("-1", 2), ("1.5", 2), ("many", 2), ("²", 2), ("99999999999", 1)])
+def test_setquota_refuses_what_is_no_limit(run, alice, number, code):
+    assert run("setquota", "--email", alice.email, f"--concurrent={number}")[:2] == (code, "")
+    assert quotas.limits_for(alice).concurrent == 4

@@ -1,0 +1,70 @@
+"""A worker that kills itself with SIGKILL at a named step: python -m tests.generations.doomed_worker POINT PK CALLS
+
+Run by test_kill9.py in a process of its own. CALLS is a file that gets one byte for each paid call.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from accounts import ledger  # noqa: E402
+from accounts.models import User  # noqa: E402
+from gallery import services as gallery  # noqa: E402
+from generations import leases, pipeline, services, settlement, spool, tasks  # noqa: E402
+from generations.spec import GenerationSpec  # noqa: E402
+from tests.generations.fakes import ScriptedProvider  # noqa: E402
+
+
+def die(*_: Any, **__: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CountingProvider(ScriptedProvider):
+    def __init__(self, calls_file: Path, *, is_deadly: bool = False) -> None:
+        super().__init__()
+        self.calls_file = calls_file
+        self.is_deadly = is_deadly
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        with self.calls_file.open("ab") as file:
+            file.write(b".")
+        return die() if self.is_deadly else super().send(*args, **kwargs)
+
+
+# The steps of DESIGN 4 in their order, and what dies first when the process ends there.
+POINTS = {
+    "after submit, before the message": (tasks.run_generation, "apply_async"),
+    "after claim": (pipeline, "execute"),
+    "after sent, before the call": (pipeline, "_call"),
+    "during the call": (None, ""),
+    "before the spool file is renamed": (spool.os, "replace"),
+    "after the spool file is renamed": (pipeline, "_read"),
+    "before the picture is stored": (gallery, "keep_picture"),
+    "after the picture is stored": (settlement, "succeed"),
+    "inside the settling transaction": (ledger, "capture"),
+    "after the settling transaction": (spool, "discard"),
+}
+
+
+def main(point: str, generation_pk: str, calls: str) -> None:
+    target, name = POINTS[point]
+    provider = CountingProvider(Path(calls), is_deadly=target is None)
+    pipeline.current_provider = lambda: provider
+    if target is not None:
+        setattr(target, name, die)
+    if target is tasks.run_generation:
+        spec = GenerationSpec.parse({"prompt": "a fox"}, default_image_size="1K")
+        services.submit(user=User.objects.get(email="alice@example.org"), spec=spec, source="rest")
+    else:
+        tasks.run_generation.run(int(generation_pk))
+    leases.release_all()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
