@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-if sys.version_info < (3, 11):  # the syntax of this file is kept old enough for an old Python to come this far
-    sys.exit("Plantain needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
+if sys.version_info < (3, 11):  # noqa: UP036 - the syntax of this file lets an old Python come this far
+    sys.exit("Plantain needs Python 3.11 or newer; this is Python {}.{}.".format(*sys.version_info[:2]))
 
 HELP = """\
 python3 run.py                       start Plantain in the foreground; Ctrl-C ends it
@@ -42,6 +42,7 @@ From the environment: PORT (8000), HOST (127.0.0.1), DATA_DIR (var/). docs/setti
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+THIS_PYTHON = f"{sys.version.split()[0]} {sys.base_prefix}"
 LOCKS = {"runtime": ROOT / "requirements" / "runtime.txt", "dev": ROOT / "requirements" / "dev.txt"}
 
 REQUESTS_END_S = 5  # how long the web process lets open requests end before it drains its lanes
@@ -147,7 +148,7 @@ def option(name: str, default: str) -> str:
 def port_option() -> int:
     text = option("PORT", "8000")
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise Problem("PORT must be a number from 1 to 65535, not %r." % text)
+        raise Problem(f"PORT must be a number from 1 to 65535, not {text!r}.")
     return int(text)
 
 
@@ -160,9 +161,9 @@ def require_free_port(host: str, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Problem(
-                "Port %d is already in use; choose another one, such as: PORT=%d python3 run.py" % (port, port + 1)
+                f"Port {port} is already in use; choose another one, such as: PORT={port + 1} python3 run.py"
             ) from None
-        raise Problem("Nothing can listen on %s port %d: %s." % (host, port, error.strerror)) from None
+        raise Problem(f"Nothing can listen on {host} port {port}: {error.strerror}.") from None
 
 
 @contextlib.contextmanager
@@ -170,12 +171,12 @@ def sole_user_of(data_dir: Path) -> Iterator[None]:
     """Nobody else may run on this directory; the kernel frees the lock however this process ends."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = open(data_dir / "run.lock", "w")
+        lock = open(data_dir / "run.lock", "w")  # noqa: SIM115 - closed by the with below
     except OSError as error:
-        raise Problem("DATA_DIR %s cannot be used: %s." % (data_dir, error.strerror)) from None
+        raise Problem(f"DATA_DIR {data_dir} cannot be used: {error.strerror}.") from None
     with lock:
         if not try_lock(lock):
-            raise Problem("Plantain is already running on %s; end it, or set DATA_DIR to another directory." % data_dir)
+            raise Problem(f"Plantain is already running on {data_dir}; end it, or set DATA_DIR to another directory.")
         yield
 
 
@@ -204,7 +205,7 @@ def install(children: Children, kind: str) -> None:
             if children.call(*installer, "--require-hashes", "-r", LOCKS[kind], stdout=log, stderr=log):
                 raise Problem(
                     "The dependencies could not be installed: check that this machine reaches the Python package index"
-                    " and start again; the installer's own words are in %s." % log.name
+                    f" and start again; the installer's own words are in {log.name}."
                 )
         for installed in LOCKS if kind == "dev" else [kind]:  # the development lock holds all of the other
             stamp_of(installed).write_text(fingerprint_of(installed))
@@ -220,7 +221,7 @@ def stamp_of(kind: str) -> Path:
 
 def fingerprint_of(kind: str) -> str:
     """What a stamp holds: the lock and the Python that .venv was made for."""
-    return "%s %s %s" % (hashlib.sha256(LOCKS[kind].read_bytes()).hexdigest(), sys.version.split()[0], sys.base_prefix)
+    return f"{hashlib.sha256(LOCKS[kind].read_bytes()).hexdigest()} {THIS_PYTHON}"
 
 
 def find_uv() -> list[str]:
@@ -233,9 +234,9 @@ def find_uv() -> list[str]:
 
 def make_venv(children: Children, uv: list[str]) -> None:
     """Make .venv, unless there is one of this Python that the installer can use."""
-    fits = "import sys; sys.exit(sys.version.split()[0] != %r or sys.base_prefix != %r)"
-    needed = ("" if uv else "import pip; ") + fits % (sys.version.split()[0], sys.base_prefix)
-    if PYTHON.exists() and children.call(PYTHON, "-c", needed, stderr=subprocess.DEVNULL) == 0:
+    fits = f"import sys; sys.exit(f'{{sys.version.split()[0]}} {{sys.base_prefix}}' != {THIS_PYTHON!r})"
+    question = fits if uv else "import pip; " + fits
+    if PYTHON.exists() and children.call(PYTHON, "-c", question, stderr=subprocess.DEVNULL) == 0:
         return
     if not uv and importlib.util.find_spec("ensurepip") is None:
         raise Problem(
@@ -246,7 +247,7 @@ def make_venv(children: Children, uv: list[str]) -> None:
     with tempfile.TemporaryFile("w+") as output:
         if children.call(*maker, VENV, stdout=output, stderr=output):
             output.seek(0)
-            raise Problem("The virtual environment .venv could not be made: %s" % output.read().strip())
+            raise Problem(f"The virtual environment .venv could not be made: {output.read().strip()}")
 
 
 # --- Starting ------------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ def start_emulator(children: Children, data_dir: Path) -> None:
     children.wait_until(lambda: port_file.exists() or emulator.poll() is not None)
     if emulator.poll() is not None:
         raise Problem("The emulator did not start; the reason stands above.")
-    os.environ["EMULATOR_URL"] = "http://127.0.0.1:%d/v1beta" % int(port_file.read_text())
+    os.environ["EMULATOR_URL"] = f"http://127.0.0.1:{int(port_file.read_text())}/v1beta"
 
 
 def start_web(children: Children, host: str, port: int, trusted_proxies: list[str]) -> "subprocess.Popen[bytes]":
@@ -368,14 +369,14 @@ def check(children: Children) -> int:
         print("== " + name, flush=True)
         if children.call(PYTHON, *command):
             failed.append(name)
-    print("Failed: %s." % ", ".join(failed) if failed else "Every check passed.")
+    print(f"Failed: {', '.join(failed)}." if failed else "Every check passed.")
     return 1 if failed else 0
 
 
 def bench(children: Children, args: list[str]) -> int:
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
     if not args or args[0] not in names:
-        raise Problem("Name a benchmark: %s." % ", ".join(names))
+        raise Problem(f"Name a benchmark: {', '.join(names)}.")
     install(children, "dev")
     return children.call(PYTHON, "-m", "benchmarks." + args[0], *args[1:], farewell=signal.SIGINT)
 
@@ -400,7 +401,7 @@ def main(args: list[str]) -> int:
         print(HELP)
         return 0
     if command not in commands:
-        print("There is no command %r.\n\n%s" % (command, HELP), file=sys.stderr)
+        print(f"There is no command {command!r}.\n\n{HELP}", file=sys.stderr)
         return 2
     try:
         return commands[command]()

@@ -6,16 +6,17 @@ docs/settings.md and .env.example list them; wrong combinations are the system c
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import environ
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-if (BASE_DIR / ".env").is_file():
-    environ.Env.read_env(str(BASE_DIR / ".env"))
-
 env = environ.FileAwareEnv()
+env_file = Path(env.str("ENV_FILE", str(BASE_DIR / ".env")))
+if env_file.is_file():
+    env.read_env(str(env_file))
 
 # --- Where and what ------------------------------------------------------------------------------
 
@@ -25,10 +26,12 @@ DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 MEDIA_ROOT = DATA_DIR / "media"
 SPOOL_DIR = DATA_DIR / "spool"
 SITE_NAME = env.str("SITE_NAME", "Plantain")
-SITE_URL = env.str("SITE_URL", "http://127.0.0.1:{}".format(env.str("PORT", "8000")))
+HOST = env.str("HOST", "127.0.0.1")
+_LOCAL_HOST = "127.0.0.1" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - a comparison
+SITE_URL = env.str("SITE_URL", "http://{}:{}".format(_LOCAL_HOST, env.str("PORT", "8000"))).rstrip("/")
 
 
-def keep_secret(name: str) -> str:
+def keep_secret(name: str, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
     """A secret made once and kept in DATA_DIR, so that a restart does not sign everybody out."""
     path = DATA_DIR / "secrets" / name
     try:
@@ -37,7 +40,7 @@ def keep_secret(name: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     candidate = path.with_name(f"{name}.{secrets.token_hex(8)}")
     candidate.touch(mode=0o600)
-    candidate.write_text(secrets.token_urlsafe(48))
+    candidate.write_text(make())
     try:
         os.link(candidate, path)  # atomic: of two processes that start together, the slower reads the other's secret
     except FileExistsError:
@@ -47,8 +50,9 @@ def keep_secret(name: str) -> str:
 
 
 SECRET_KEY = env.str("SECRET_KEY", "") or keep_secret("secret-key")
+SECRET_KEY_IS_MADE = not env.str("SECRET_KEY", "")  # refused in production, where several machines must share it
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", _LOCAL_HOST])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Composition ---------------------------------------------------------------------------------
@@ -66,6 +70,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
+    "config.health.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -152,7 +158,7 @@ def _upstream_keys() -> list[str]:
 
 WISDOM_GATE_KEYS = _upstream_keys()  # primary, then the next one during a rotation
 WISDOM_GATE_NATIVE_URL = env.str("WISDOM_GATE_NATIVE_URL", "https://wisgate.ai/v1beta").rstrip("/")
-EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS)
+EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS and ENVIRONMENT != "production")
 # Where the emulator of this instance listens, and its random key: run.py and shell commands set both.
 EMULATOR_URL = env.str("EMULATOR_URL", "")
 EMULATOR_KEY = env.str("EMULATOR_KEY", "")
@@ -235,3 +241,5 @@ if ENVIRONMENT == "production":
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if ENVIRONMENT == "development" else "json")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_PROMPTS = env.str("LOG_PROMPTS", "hash")
+LOGGING_CONFIG = "config.logging.configure"
+LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL, "prompts": LOG_PROMPTS}

@@ -1,4 +1,4 @@
-"""Fixtures shared by every test: people, money, and a database whose append-only tables may be emptied between tests."""
+"""Fixtures shared by every test: people, money, races, and a database whose append-only tables can be emptied."""
 
 import fcntl
 import tempfile
@@ -117,7 +117,11 @@ def run_race(count: int, function: Callable[[int], Any]) -> list[Any]:
     def run(index: int) -> Any:
         try:
             connection.ensure_connection()
-            start.wait()
+        except Exception:
+            start.abort()  # the others would wait for ever
+            raise
+        start.wait()
+        try:
             return function(index)
         except Exception as error:
             return error

@@ -55,7 +55,7 @@ def _absolute(path: str, request: HttpRequest | Request | None) -> str:
 
 
 class ImageSerializer(serializers.Serializer[Image]):
-    """What image_body writes, for the OpenAPI schema."""
+    """A picture that somebody owns."""
 
     id = serializers.UUIDField()
     generation = serializers.CharField(allow_null=True, help_text="The id of the generation that made it.")
@@ -93,7 +93,7 @@ class ImageSerializer(serializers.Serializer[Image]):
 
 def _choice(allowed: Sequence[str], **options: Any) -> serializers.ChoiceField:
     names = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-    messages = {"invalid_choice": f'"{{input}}" is not possible here: it may be {names}.'}
+    messages: dict[str, Any] = {"invalid_choice": f'"{{input}}" is not possible here: it may be {names}.'}
     return serializers.ChoiceField(list(allowed), error_messages=messages, required=False, **options)
 
 

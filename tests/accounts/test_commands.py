@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.core.management import ManagementUtility
+from django.db import connections
 
 from accounts import keys, ledger, quotas
 from accounts.models import ApiKey, Transfer, User
@@ -17,8 +18,9 @@ EMAIL = "alice@example.com"
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Runs a command line; returns its exit code, stdout and stderr."""
+    monkeypatch.setattr(connections, "close_all", lambda: None)  # a command ends with it, but the test goes on
 
     def run_command(*words):
         code = 0

@@ -5,6 +5,7 @@ from generations import services
 from generations.models import Generation
 from generations.spec import GenerationSpec
 from generations.tasks import run_generation
+from tests import people
 from tests.generations.fakes import ScriptedProvider
 
 
@@ -43,6 +44,17 @@ def work():
         return generation
 
     return work_until_done
+
+
+@pytest.fixture
+def penniless(db):
+    return people.make_person("penniless", credit_micros=0)
+
+
+@pytest.fixture
+def rich_in_pictures(db):
+    """Somebody with money for exactly so many pictures."""
+    return lambda count: people.make_person("rich", credit_micros=count * 58_000)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def main(point: str, generation_pk: str, calls: str) -> None:
         setattr(target, name, die)
     if target is tasks.run_generation:
         spec = GenerationSpec.parse({"prompt": "a fox"}, default_image_size="1K")
-        services.submit(user=User.objects.get(email="alice@example.org"), spec=spec, source="rest")
+        services.submit(user=User.objects.get(email="alice@example.com"), spec=spec, source="rest")
     else:
         tasks.run_generation.run(int(generation_pk))
     leases.release_all()
