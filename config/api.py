@@ -156,13 +156,12 @@ def render_problem(error: ServiceError, request: HttpRequest | Request) -> JsonR
         "request_id": getattr(request, "request_id", ""),
     }
     facts = {name: fact for name, fact in error.facts.items() if name not in body}
-    response = JsonResponse(body | facts, status=error.status, content_type="application/problem+json")
+    headers = quotas.refusal_headers(error)
     if error.status == NotAuthenticated.status:
-        response["WWW-Authenticate"] = CHALLENGE
+        headers["WWW-Authenticate"] = CHALLENGE
     if error.retry_after is not None:
-        response["Retry-After"] = str(error.retry_after)
-    response.headers.update(quotas.refusal_headers(error))
-    return response
+        headers["Retry-After"] = str(error.retry_after)
+    return JsonResponse(body | facts, status=error.status, content_type="application/problem+json", headers=headers)
 
 
 @csrf_exempt

@@ -8,15 +8,31 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+
+class Env(environ.FileAwareEnv):
+    """An empty variable counts as not set, and a value that cannot be read is refused by name."""
+
+    def get_value(self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, **options: Any) -> Any:
+        if not os.environ.get(var) and not os.environ.get(f"{var}_FILE") and default is not self.NOTSET:
+            return default
+        try:
+            value = super().get_value(var, cast, default, **options)
+        except (ValueError, OSError) as error:
+            raise ImproperlyConfigured(f"{var} has a value that cannot be read: {error}.") from None
+        return value.strip() if isinstance(value, str) else value  # a file ends with a line break
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.FileAwareEnv()
-env_file = Path(env.str("ENV_FILE", str(BASE_DIR / ".env")))
-if env_file.is_file():
-    env.read_env(str(env_file))
+env = Env()
+_env_file = Path(env.str("ENV_FILE", str(BASE_DIR / ".env")))
+if _env_file.is_file():
+    env.read_env(str(_env_file))
 
 # --- Where and what ------------------------------------------------------------------------------
 
@@ -27,8 +43,10 @@ MEDIA_ROOT = DATA_DIR / "media"
 SPOOL_DIR = DATA_DIR / "spool"
 SITE_NAME = env.str("SITE_NAME", "Plantain")
 HOST = env.str("HOST", "127.0.0.1")
-_LOCAL_HOST = "127.0.0.1" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - a comparison
-SITE_URL = env.str("SITE_URL", "http://{}:{}".format(_LOCAL_HOST, env.str("PORT", "8000"))).rstrip("/")
+PORT = env.int("PORT", 8000)
+# The name under which this machine reaches itself: HOST may mean every interface, and an IPv6 address has brackets.
+_OWN_NAME = "127.0.0.1" if HOST in ("0.0.0.0", "::") else f"[{HOST}]" if ":" in HOST else HOST  # noqa: S104
+SITE_URL = env.str("SITE_URL", f"http://{_OWN_NAME}:{PORT}").rstrip("/")
 
 
 def keep_secret(name: str, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
@@ -52,7 +70,7 @@ def keep_secret(name: str, make: Callable[[], str] = lambda: secrets.token_urlsa
 SECRET_KEY = env.str("SECRET_KEY", "") or keep_secret("secret-key")
 SECRET_KEY_IS_MADE = not env.str("SECRET_KEY", "")  # refused in production, where several machines must share it
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", _LOCAL_HOST])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", _OWN_NAME])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Composition ---------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from gallery.imaging import OUTPUT_LIMITS, ImageRejected, decode_base64_to_file,
 from generations import catalog, events, leases, settlement, spool
 from generations.leases import Lease, LeaseLost
 from generations.models import Attempt, Generation
-from generations.providers import current_provider
-from generations.providers.base import Answer, Provider, ProviderError
+from generations.providers.answer import Answer, durable_file
+from generations.providers.base import Provider, ProviderError
+from generations.providers.current import current_provider
 from generations.providers.resilience import GiveUp, decide
 from generations.settlement import Conclusion, Picture
 from generations.spec import GenerationSpec
@@ -157,7 +158,7 @@ def _read(provider: Provider, attempt: Attempt, answer: Answer) -> Yield:
         if reply.chosen is None:
             return Yield(conclusion=conclusion, retry_after_s=reply.retry_after_s)
         try:
-            with spool.durable_file(path) as file:
+            with durable_file(path) as file:
                 decode_base64_to_file(reply.chosen.data, Path(file.name), max_bytes=OUTPUT_LIMITS.max_bytes)
         except ImageRejected as error:
             return _rejected(conclusion, error)

@@ -1,21 +1,16 @@
 """Raw upstream answers on disk before any database write, so that a killed worker loses no picture.
 
-A file is one line of JSON (status, headers, elapsed_ms) and then the body as it came. It appears under its final
-name only when it is whole and on disk (fsync, rename), and goes when its generation has been settled.
+A file appears under its final name only when it is whole and on disk, and goes when its attempt has been settled;
+providers/answer.py knows what is in it.
 """
 
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-import orjson
 from django.conf import settings
 
 from generations.models import Attempt
-from generations.providers.base import Answer
+from generations.providers.answer import Answer, open_answer
 
 
 def reply_path(attempt: Attempt) -> Path:
@@ -26,42 +21,9 @@ def picture_path(attempt: Attempt) -> Path:
     return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.picture"
 
 
-def write_head(file: BinaryIO, *, status: int, headers: Mapping[str, str]) -> int:
-    """Write the first line; returns the offset at which the body begins."""
-    return file.write(orjson.dumps({"status": status, "headers": dict(headers)}) + b"\n")
-
-
-@contextmanager
-def durable_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that is at `path` whole or not at all, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def adopt(attempt: Attempt) -> Answer | None:
     """The answer that a dead worker had received for this attempt, if it had."""
-    path = reply_path(attempt)
-    try:
-        with path.open("rb") as file:
-            line = file.readline()
-    except FileNotFoundError:
-        return None
-    head = orjson.loads(line)
-    return Answer(status=head["status"], headers=head["headers"], elapsed_ms=0, path=path, offset=len(line))
+    return open_answer(reply_path(attempt))
 
 
 def discard(attempt: Attempt) -> None:

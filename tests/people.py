@@ -4,13 +4,12 @@ from django.test import Client
 
 from accounts import keys
 from accounts.models import User
+from accounts.users import create_account
 
 PASSWORD = "correct horse battery"
 
 
 def make_person(nick: str, **fields) -> User:
-    from accounts.users import create_account
-
     return create_account(email=f"{nick}@example.com", password=PASSWORD, **fields)
 
 

@@ -1,35 +1,11 @@
 """What the pipeline needs of an upstream: send a wish into a spool file, and read what came back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from generations.providers.answer import Answer
 from generations.spec import GenerationSpec
 from generations.wire.gemini import ParsedReply
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """An HTTP answer: the body of a 200 lies in the spool file behind `offset`, any other is short and in `body`."""
-
-    status: int
-    headers: Mapping[str, str]
-    elapsed_ms: int
-    path: Path | None = None
-    offset: int = 0
-    body: bytes = field(default=b"", repr=False)
-
-    @property
-    def request_id(self) -> str:
-        return self.headers.get("x-request-id", "")[:200]
-
-    def read_body(self) -> bytes:
-        if self.path is None:
-            return self.body
-        with self.path.open("rb") as spooled:
-            spooled.seek(self.offset)
-            return spooled.read()
 
 
 class ProviderError(Exception):

@@ -12,8 +12,8 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 from urllib3.util import Retry
 
-from generations.providers.base import Answer, ProviderError
-from generations.spool import durable_file, write_head
+from generations.providers.answer import Answer, durable_file, write_head
+from generations.providers.base import ProviderError
 
 CHUNK = 64 * 1024
 CONNECT_TIMEOUT_S = 10.0

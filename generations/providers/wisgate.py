@@ -9,7 +9,8 @@ import requests
 from django.conf import settings
 
 from generations import catalog
-from generations.providers.base import Answer, Provider, ProviderError
+from generations.providers.answer import Answer
+from generations.providers.base import Provider, ProviderError
 from generations.providers.http import new_session, post_json
 from generations.spec import GenerationSpec
 from generations.wire import gemini

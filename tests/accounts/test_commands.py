@@ -1,4 +1,4 @@
-"""The commands of CONTRACT 3 as an operator runs them: the result alone on stdout, problems on stderr, exit 0, 1 or 2."""
+"""The commands as an operator runs them: the result alone on stdout, problems on stderr, exit 0, 1 or 2."""
 
 import re
 import uuid

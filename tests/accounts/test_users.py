@@ -44,7 +44,7 @@ def test_the_email_address_is_kept_in_lower_case_and_found_in_any():
 
 
 def test_an_address_that_nobody_has_is_not_found():
-    with pytest.raises(NotFound, match="nobody@example.com"):
+    with pytest.raises(NotFound, match=r"nobody@example\.com"):
         users.get_user(email="nobody@example.com")
 
 

@@ -17,6 +17,7 @@ from accounts import ledger  # noqa: E402
 from accounts.models import User  # noqa: E402
 from gallery import services as gallery  # noqa: E402
 from generations import leases, pipeline, services, settlement, spool, tasks  # noqa: E402
+from generations.providers import answer  # noqa: E402
 from generations.spec import GenerationSpec  # noqa: E402
 from tests.generations.fakes import ScriptedProvider  # noqa: E402
 
@@ -43,7 +44,7 @@ POINTS = {
     "after claim": (pipeline, "execute"),
     "after sent, before the call": (pipeline, "_call"),
     "during the call": (None, ""),
-    "before the spool file is renamed": (spool.os, "replace"),
+    "before the spool file is renamed": (answer.os, "replace"),
     "after the spool file is renamed": (pipeline, "_read"),
     "before the picture is stored": (gallery, "keep_picture"),
     "after the picture is stored": (settlement, "succeed"),

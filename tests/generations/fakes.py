@@ -10,9 +10,9 @@ from pathlib import Path
 import orjson
 from PIL import Image
 
-from generations.providers.base import Answer, Provider, ProviderError
+from generations.providers.answer import Answer, durable_file, write_head
+from generations.providers.base import Provider, ProviderError
 from generations.spec import GenerationSpec
-from generations.spool import durable_file, write_head
 from generations.wire import gemini
 
 

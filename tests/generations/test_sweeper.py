@@ -9,6 +9,7 @@ from accounts import ledger
 from accounts.models import Price, Transfer
 from generations import leases, services, spool, sweeper
 from generations.models import Generation, IdempotencyKey, Status
+from generations.providers.answer import durable_file
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,7 +77,7 @@ def test_old_spool_files_go_but_not_those_of_an_open_attempt(alice, upstream, su
 
     generation = submit(alice)
     _, attempt = begin_call(generation, spec, upstream)
-    with spool.durable_file(spool.reply_path(attempt)) as file:
+    with durable_file(spool.reply_path(attempt)) as file:
         file.write(b"{}\n")
     stranger = spool.reply_path(attempt).with_name("0" * 32 + ".reply")
     stranger.write_bytes(b"")

@@ -11,8 +11,8 @@ from gallery.imaging import OUTPUT_LIMITS, ImageRejected, decode_base64_to_file,
 from generations import catalog
 from generations.emulated import emulator_if_needed
 from generations.outcomes import OUTCOMES
-from generations.providers import current_provider
 from generations.providers.base import ProviderError
+from generations.providers.current import current_provider
 from generations.spec import GenerationSpec
 
 PROMPT = "A solid blue circle on white background."
