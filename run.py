@@ -269,8 +269,8 @@ def start(children: Children) -> int:
 
 def serve(children: Children, host: str, port: int, data_dir: Path) -> int:
     facts = prepare(children)
-    if facts["needs_emulator"]:
-        start_emulator(children, data_dir)
+    if facts["emulator"] is not None:
+        start_emulator(children, data_dir, facts["emulator"])
     web = start_web(children, host, port, facts["trusted_proxies"])
     children.wait_until(lambda: web.poll() is not None or is_alive(host, port))
     if web.poll() is None:
@@ -291,12 +291,13 @@ def prepare(children: Children) -> dict[str, Any]:
         return json.load(output)
 
 
-def start_emulator(children: Children, data_dir: Path) -> None:
+def start_emulator(children: Children, data_dir: Path, environment: dict[str, str]) -> None:
     """The stand-in for the upstream, on a port of its own choice, with a key that only the web process knows."""
     port_file = data_dir / "emulator.port"
     port_file.unlink(missing_ok=True)
     os.environ["EMULATOR_KEY"] = secrets.token_urlsafe(24)
-    emulator = children.start(PYTHON, "-m", "generations.emulator", "--port", "0", "--port-file", port_file)
+    command = [PYTHON, "-m", "generations.emulator", "--port", "0", "--port-file", port_file]
+    emulator = children.start(*command, env={**os.environ, **environment})
     children.wait_until(lambda: port_file.exists() or emulator.poll() is not None)
     if emulator.poll() is not None:
         raise Problem("The emulator did not start; the reason stands above.")

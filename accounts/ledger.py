@@ -45,6 +45,20 @@ __all__ = [
 ]
 
 Kind = LedgerAccount.Kind
+MAX_REASON = 200  # characters
+ABOVE_FLOOR = "ledger_account_above_floor"  # the constraint behind the conditional UPDATE, should that ever fail
+# What a repeated call must have in common with the first; its words and its time limit may differ.
+SAME_MONEY = (
+    "kind",
+    "debit_id",
+    "credit_id",
+    "amount_micros",
+    "hold_id",
+    "refunds_id",
+    "code",
+    "reference",
+    "price_id",
+)
 
 
 @dataclass(frozen=True)
@@ -188,14 +202,14 @@ def capture(*, hold: Transfer, amount_micros: int | None = None) -> Transfer:
     amount = hold.amount_micros if amount_micros is None else amount_micros
     _check_amount(amount, maximum=hold.amount_micros)
     post = _resolution(hold, kind=Transfer.Kind.POST, amount_micros=amount, code="capture")
-    return _resolve(post, Effect(debits=amount, pending=-hold.amount_micros))
+    return _resolve(hold, post, Effect(debits=amount, pending=-hold.amount_micros))
 
 
 @fail_closed()
 def release(*, hold: Transfer, reason: str) -> Transfer:
     """Give the whole hold back. Raises Conflict when it was captured."""
     void = _resolution(hold, kind=Transfer.Kind.VOID, amount_micros=0, code="release", reason=reason)
-    return _resolve(void, Effect(pending=-hold.amount_micros))
+    return _resolve(hold, void, Effect(pending=-hold.amount_micros))
 
 
 @fail_closed()
@@ -259,23 +273,26 @@ def _write(transfer: Transfer, wallet: LedgerAccount | None = None, effect: Effe
             transfer.save(force_insert=True)
             if wallet is not None and effect is not None:
                 _apply(transfer, wallet, effect)
-    except IntegrityError:
+    except IntegrityError as error:
         if earlier := _find_by_key(transfer):
             return earlier
+        if wallet is not None and ABOVE_FLOOR in str(error):
+            raise _refusal(transfer, wallet) from error
         raise
     return transfer
+
+
+def _has_room(effect: Effect) -> Q:
+    """Wallets that stay above their floor, and countable, after `effect`."""
+    needed = F("floor") + F("debits_posted") + F("debits_pending") + (effect.pending - effect.posted)
+    is_covered = Q(floor__isnull=True) | Q(credits_posted__gte=needed)
+    return is_covered & Q(credits_posted__lte=MAX_AMOUNT - effect.credits)
 
 
 def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
     wallets = LedgerAccount.objects.filter(pk=wallet.pk)
     # One statement: of many that race for the last money, those that come after it is gone find no row to change.
-    changed = wallets.filter(
-        Q(floor__isnull=True)
-        | Q(
-            credits_posted__gte=F("floor") + F("debits_posted") + F("debits_pending") + (effect.pending - effect.posted)
-        ),
-        credits_posted__lte=MAX_AMOUNT - effect.credits,
-    ).update(
+    changed = wallets.filter(_has_room(effect)).update(
         credits_posted=F("credits_posted") + effect.credits,
         refunds_posted=F("refunds_posted") + effect.refunds,
         debits_posted=F("debits_posted") + effect.debits,
@@ -315,18 +332,7 @@ def _find_by_key(transfer: Transfer) -> Transfer | None:
     earlier = Transfer.objects.filter(key=transfer.key).first()
     if earlier is None:
         return None
-    same = (
-        "kind",
-        "debit_id",
-        "credit_id",
-        "amount_micros",
-        "hold_id",
-        "refunds_id",
-        "code",
-        "reference",
-        "price_id",
-    )
-    if any(getattr(earlier, name) != getattr(transfer, name) for name in same):
+    if any(getattr(earlier, name) != getattr(transfer, name) for name in SAME_MONEY):
         raise IdempotencyMismatch("This key was used before for another transfer.")
     return earlier
 
@@ -348,12 +354,12 @@ def _resolution(hold: Transfer, *, kind: Transfer.Kind, amount_micros: int, code
     )
 
 
-def _resolve(resolution: Transfer, effect: Effect) -> Transfer:
+def _resolve(hold: Transfer, resolution: Transfer, effect: Effect) -> Transfer:
     """Write the one resolution of a hold; UNIQUE(hold) decides the race of capture against release."""
     try:
-        return _write(resolution, resolution.hold.debit, effect)
+        return _write(resolution, hold.debit, effect)
     except IntegrityError:
-        winner = Transfer.objects.filter(hold=resolution.hold).first()
+        winner = Transfer.objects.filter(hold=hold).first()
         if winner is None:
             raise
         done = "captured" if winner.kind == Transfer.Kind.POST else "released"
@@ -380,6 +386,5 @@ def _check_amount(amount_micros: int, *, maximum: int = MAX_AMOUNT) -> None:
 
 
 def _check_reason(reason: str) -> None:
-    longest = Transfer._meta.get_field("reason").max_length
-    if not reason.strip() or len(reason) > longest or "\0" in reason:
-        raise InvalidInput.of("reason", f"A reason has 1 to {longest} characters and no NUL.")
+    if not reason.strip() or len(reason) > MAX_REASON or "\0" in reason:
+        raise InvalidInput.of("reason", f"A reason has 1 to {MAX_REASON} characters and no NUL.")

@@ -11,13 +11,13 @@ DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 
 
 def format_usd(micros: int) -> str:
-    """58000 -> "0.058000": always six places, the sign kept."""
+    """Six places and the sign: 58000 is "0.058000"."""
     sign = "-" if micros < 0 else ""
     return f"{sign}{abs(micros) // MICROS}.{abs(micros) % MICROS:06d}"
 
 
 def parse_usd(value: str | Decimal, *, field: str = "amount", allow_negative: bool = False) -> int:
-    """ "0.058" -> 58000. Raises InvalidInput naming `field`; more than six places are refused, not rounded."""
+    """An amount in USD as micro-USD. Raises InvalidInput naming `field`; a seventh place is refused, not rounded."""
     text = f"{value:f}" if isinstance(value, Decimal) else value.strip()
     if not DECIMAL.fullmatch(text):
         raise InvalidInput.of(field, "Enter an amount in USD, such as 12.50.")

@@ -95,10 +95,10 @@ def take_images(*, user: User, count: int, at: datetime | None = None) -> dateti
     limit = limits_for(user).images_per_day
     start = _window_start(now, DAY_S)
     if _add_usage(user, "images_per_day", start, count, limit) is None:
-        used = _read_usage(user, "images_per_day", start)
-        state = LimitState(name="images_per_day", limit=limit, used=used, resets_at=start + timedelta(seconds=DAY_S))
+        used, resets_at = _read_usage(user, "images_per_day", start), start + timedelta(seconds=DAY_S)
+        state = LimitState(name="images_per_day", limit=limit, used=used, resets_at=resets_at)
         message = f"{used} of the {limit} pictures of this day (UTC) are used, and this asks for {count} more."
-        raise _refusal(QuotaExceeded, message, state, _seconds_until(state.resets_at, now))
+        raise _refusal(QuotaExceeded, message, state, _seconds_until(resets_at, now))
     return start
 
 
@@ -174,7 +174,7 @@ def rate_headers(states: Sequence[LimitState], *, at: datetime | None = None) ->
 def refusal_headers(error: ServiceError) -> dict[str, str]:
     """The same two headers for the refusal of a limit, whose `t` is its Retry-After; nothing for other errors."""
     match error.facts:
-        case {"policy": str(name), "limit": int(limit), "used": int(used), "reset": reset_s}:
+        case {"policy": str(name), "limit": int(limit), "used": int(used), "reset": int() | None as reset_s}:
             return {
                 "RateLimit-Policy": _policy_item(name, limit),
                 "RateLimit": _state_item(name, max(0, limit - used), reset_s),

@@ -19,9 +19,12 @@ FIELDS = (
 )
 SECRET_NAME = re.compile(rf"(?:\w*[_-])?(?:{HEADERS}|{FIELDS})", re.IGNORECASE)
 
-# Names that are followed by their value, in quotes or not; `\\?` because JSON may stand inside JSON.
-_FOLLOWED = r"""\\?["']?\s?(?:[:=]|(?<=["'])\s?,)\s?b?"""
-_IN_QUOTES = r"""\\?"[^"\r\n]*+"|'[^'\r\n]*+'"""
+# A name is followed by its value, in quotes (closed or cut off) or bare; `\\"` is JSON inside JSON.
+_FOLLOWED = r"""\\{0,9}["']?\s?(?:[:=]|(?<=["'])\s?,)\s?(?:b(?=["']))?"""
+_IN_QUOTES = r"""\\{1,9}"[^"\\\r\n]*+(?:\\{1,9}")?|"(?:[^"\\\r\n]|\\.)*+"?|'(?:[^'\\\r\n]|\\.)*+'?"""
+_VALUE = rf"(?!{re.escape(REDACTED)})(?:{_IN_QUOTES}|[^%s]++)"
+_REST_OF_HEADER = _VALUE % r"""\r\n"'}\])"""
+_WORD = _VALUE % r"""\s"'&,;}\])"""
 
 _API_KEY = r"\bnbk_(?:live|test)_\w++"
 _UPSTREAM_KEY = r"\b(?:sk-[\w-]{16,}+|AIza[\w-]{30,}+)"
@@ -37,8 +40,8 @@ _RULES: tuple[tuple["re.Pattern[str]", Replacement], ...] = (
         re.compile(rf"(?<![\w+/\\-])[\w+/\\-]{{{MAX_BASE64_CHARS + 1},}}+={{0,2}}", re.ASCII),
         lambda found: f"[base64, {len(found[0])} characters]",
     ),
-    (re.compile(rf"(?i)\b({HEADERS})({_FOLLOWED})(?:{_IN_QUOTES}|[^\r\n\"'}}\])]++)"), rf"\1\2{REDACTED}"),
-    (re.compile(rf"(?i)({FIELDS})({_FOLLOWED})(?:{_IN_QUOTES}|[^\s\"'&,;}}\])]++)"), rf"\1\2{REDACTED}"),
+    (re.compile(rf"(?i)({HEADERS})({_FOLLOWED}){_REST_OF_HEADER}"), rf"\1\2{REDACTED}"),
+    (re.compile(rf"(?i)({FIELDS})({_FOLLOWED}){_WORD}"), rf"\1\2{REDACTED}"),
     (re.compile(r"(?i)(?<![\w-])(key=)[^\s\"'&#]++"), rf"\1{REDACTED}"),
     (re.compile(_API_KEY), REDACTED),
     (re.compile(_UPSTREAM_KEY), REDACTED),

@@ -12,6 +12,7 @@ from accounts.models import Plan, User
 
 DEFAULT_PLAN = "free"
 DEFAULT_LIMITS = {"images_per_day": 40, "concurrent": 4, "requests_per_minute": 30}  # as migration 0002 seeds them
+MAX_EMAIL_CHARS = 254
 MAX_NAME_CHARS = 150
 
 
@@ -81,8 +82,8 @@ def _email_problem(email: str) -> str:
         validate_email(email)
     except ValidationError:
         return "Enter a valid email address, such as name@example.com."
-    if len(email) > User._meta.get_field("email").max_length:
-        return "An email address has at most 254 characters."
+    if len(email) > MAX_EMAIL_CHARS:
+        return f"An email address has at most {MAX_EMAIL_CHARS} characters."
     return _taken(email) if User.objects.filter(email=email).exists() else ""
 
 

@@ -125,7 +125,7 @@ class NewestFirst(CursorPagination):
 
     def encode_cursor(self, cursor: Cursor) -> str:
         encoded = signing.dumps([cursor.reverse, cursor.position], salt=self._salt)
-        return replace_query_param(self.base_url, self.cursor_query_param, encoded)
+        return replace_query_param(self.base_url or "", self.cursor_query_param, encoded)
 
 
 def without_trailing_slashes(endpoints: list[tuple[str, str, str, Any]], **kwargs: Any) -> list[tuple[Any, ...]]:
@@ -205,7 +205,7 @@ def _as_service_error(exc: Exception) -> ServiceError | None:
         case rest.UnsupportedMediaType():
             return UnsupportedMediaType()
         case rest.Throttled():
-            return RateLimited(retry_after=None if exc.wait is None else max(1, round(exc.wait)))
+            return RateLimited(retry_after=None if exc.wait is None else max(1, round(exc.wait)))  # type: ignore[attr-defined]
         case RequestDataTooBig():
             return PayloadTooLarge(limit_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         case SuspiciousOperation():

@@ -10,3 +10,6 @@ class PlantainConfig(AppConfig):
 
     def ready(self) -> None:
         from config import celery  # noqa: F401 - shared tasks bind to the current application
+        from config.checks import register_checks
+
+        register_checks()

@@ -89,6 +89,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
+    "accounts.api.throttling.tell_allowance",
     "config.health.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -194,6 +195,7 @@ UPSTREAM_MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # a 4K PNG is about 25 MB, 33 MB
 
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 64)
 QUEUE_LIMIT = env.int("QUEUE_LIMIT", 2000)
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 1)  # read by application servers; here only to warn
 LEASE_S = 30
 HEARTBEAT_S = 10
 SWEEP_S = 5
@@ -207,10 +209,15 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its own handlers would write what ours redact
+CELERY_WORKER_REDIRECT_STDOUTS = False
 
 # --- Delivery ------------------------------------------------------------------------------------
 
 MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT
+
+# A wish is small: a larger body is refused before it is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- REST ----------------------------------------------------------------------------------------
 
@@ -222,7 +229,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.api.authentication.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttling.RequestsPerMinute"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.api.JsonObjectParser"],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirst",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.api.problem_response",
@@ -238,6 +246,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
+    "PREPROCESSING_HOOKS": ["config.api.without_trailing_slashes"],
 }
 
 # --- Security ------------------------------------------------------------------------------------

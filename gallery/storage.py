@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,9 +81,9 @@ def put_original(source: Path, facts: ImageFacts) -> str:
 def put(source: Path, name: str, *, sha256: str, byte_size: int) -> None:
     """Move a complete file to `name` unless its bytes are there already; afterwards `source` is gone.
 
-    A move and not a hard link: nobody keeps a second name by which the stored bytes could be changed.
-    1. flush the file; 2. rename it (from another file system: copy, hash the copy, rename that); 3. flush the
-    directories. Killed anywhere in between, it leaves the whole file under `name` or nothing. Raises OSError, also
+    Precondition: `source` was flushed to disk (fsync) and nobody writes to it. It is moved and not hard-linked, so
+    that nobody keeps a second name by which the stored bytes could be changed. Killed at any point, this leaves the
+    whole file under `name` or nothing. From another file system it copies, and hashes the copy. Raises OSError, also
     when the bytes are not those that were announced.
     """
     target = path_to(name)
@@ -92,15 +93,16 @@ def put(source: Path, name: str, *, sha256: str, byte_size: int) -> None:
         return
     if source.stat().st_size != byte_size:
         raise OSError(errno.EIO, "The file is not the one that was verified", str(source))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(target.parent)
+    if settings.FILE_UPLOAD_PERMISSIONS is not None:
+        source.chmod(settings.FILE_UPLOAD_PERMISSIONS)  # a web server of another user may have to read it
     try:
-        _finish(source)
         source.replace(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         _copy_in(source, target, sha256=sha256)
-    _flush_directories(target.parent)
+    _flush_directory(target.parent)
 
 
 def _copy_in(source: Path, target: Path, *, sha256: str) -> None:
@@ -108,9 +110,11 @@ def _copy_in(source: Path, target: Path, *, sha256: str) -> None:
         with source.open("rb") as reader, temporary.open("xb") as writer:
             while chunk := reader.read(CHUNK_BYTES):
                 writer.write(chunk)
-        _finish(temporary)
+            writer.flush()
+            os.fsync(writer.fileno())
         if digest_of(temporary) != sha256:
             raise OSError(errno.EIO, "The copy is not the file that was verified", str(source))
+        shutil.copymode(source, temporary)
         temporary.replace(target)
     source.unlink()
 
@@ -161,22 +165,17 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _finish(path: Path) -> None:
-    """Give a file its permissions and wait until it is on disk."""
-    with path.open("rb") as file:
-        if settings.FILE_UPLOAD_PERMISSIONS is not None:
-            os.fchmod(file.fileno(), settings.FILE_UPLOAD_PERMISSIONS)
-        os.fsync(file.fileno())
+def _make_directory(directory: Path) -> None:
+    """Make it and its parents; each is on disk before anything stands in it."""
+    if not directory.is_dir():
+        _make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _flush_directory(directory.parent)
 
 
-def _flush_directories(directory: Path) -> None:
-    """Up to MEDIA_ROOT, because another thread may have made a parent and not flushed it yet (0.2 ms when it has)."""
-    root = path_to("")
-    for path in (directory, *directory.parents):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if path == root:
-            break
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -49,7 +49,7 @@ def sweep_jobs(*, resend_after_s: float) -> Swept:
             swept.leases_expired += 1
             events.publish(generation.pk)
     swept.timed_out = _fail_overdue(now)
-    swept.woken = wake(now, resend_after_s=resend_after_s)
+    swept.woken = wake(timezone.now(), resend_after_s=resend_after_s)
     if swept.leases_expired or swept.timed_out:
         log.warning("swept", **asdict(swept))
     return swept

@@ -67,6 +67,17 @@ class HasScope(BasePermission):
         return not isinstance(request.auth, ApiKey) or scope in keys.granted_scopes(request.auth)
 
 
+def caller(request: Request) -> User:
+    """Who sent a request that HasScope has let pass."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def key_of(request: Request) -> ApiKey | None:
+    """The key that the caller came with; None in a session."""
+    return request.auth if isinstance(request.auth, ApiKey) else None
+
+
 def _bare(header: str) -> str:
     scheme, _, rest = header.strip().partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else header.strip()
@@ -91,6 +102,9 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
     target_class = "accounts.api.authentication.ApiKeyAuthentication"
     name = ["bearer", "googleHeader"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]  # either of them; one object with both names would ask for both
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         return [

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts import ledger, quotas
@@ -20,7 +22,16 @@ class ApiKeySerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ApiKey
-        fields = ("id", "name", "prefix", "last_four", "scopes", "created_at", "expires_at", "last_used_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "prefix",
+            "last_four",
+            "scopes",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+        )
         read_only_fields = fields
 
     def get_prefix(self, api_key: ApiKey) -> str:
@@ -55,7 +66,8 @@ class NewKeySerializer(serializers.Serializer):
         return super().to_internal_value(data)
 
 
-class UsdField(serializers.IntegerField):
+@extend_schema_field(OpenApiTypes.STR)
+class UsdField(serializers.Field):
     """Micros, shown as a string in USD with six places."""
 
     def to_representation(self, value: int) -> str:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from accounts import quotas
+from accounts.api.authentication import caller
 
 if TYPE_CHECKING:  # APIView itself imports this module, as the default of its throttle classes
     from rest_framework.views import APIView
@@ -24,7 +25,8 @@ class RequestsPerMinute(BaseThrottle):
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         if request.method not in SAFE_METHODS and request.user.is_authenticated:
-            request._request.request_allowance = quotas.admit_request(user=request.user)
+            allowance = quotas.admit_request(user=caller(request))
+            request._request.request_allowance = allowance  # type: ignore[attr-defined]
         return True
 
 

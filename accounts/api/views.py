@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import keys
+from accounts.api.authentication import caller, key_of
 from accounts.api.serializers import ApiKeySerializer, EntrySerializer, IssuedKeySerializer, NewKeySerializer
 from accounts.models import ApiKey, Entry
 
@@ -22,7 +23,7 @@ class LedgerList(ListAPIView):
 
     def get_queryset(self) -> QuerySet[Entry]:
         return (
-            Entry.objects.filter(account__owner=self.request.user)
+            Entry.objects.filter(account__owner=caller(self.request))
             .select_related("transfer", "account")
             .annotate(
                 available_change=F("posted_delta") - F("pending_delta"),
@@ -43,7 +44,7 @@ class ApiKeyList(ListAPIView):
     serializer_class = ApiKeySerializer
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.filter(user=self.request.user, revoked_at=None)
+        return ApiKey.objects.filter(user=caller(self.request), revoked_at=None)
 
     @extend_schema(operation_id="api_keys_list")
     def get(self, request: Request) -> Response:
@@ -55,7 +56,7 @@ class ApiKeyList(ListAPIView):
         """Make a key. Its text is in this answer and nowhere else; a key makes none with scopes it has not itself."""
         wish = NewKeySerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        issued = keys.create_key(user=request.user, issuer=request.auth, **wish.validated_data)
+        issued = keys.create_key(user=caller(request), issuer=key_of(request), **wish.validated_data)
         body = {**ApiKeySerializer(issued.api_key).data, "key": issued.secret}
         return Response(body, status=201, headers={"Cache-Control": "no-store"})
 
@@ -66,5 +67,5 @@ class ApiKeyDetail(APIView):
     @extend_schema(operation_id="api_keys_revoke", responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it is refused from the next request on. A second time answers the same."""
-        keys.revoke_key(user=request.user, key_id=key_id)
+        keys.revoke_key(user=caller(request), key_id=key_id)
         return Response(status=204)

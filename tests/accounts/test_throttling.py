@@ -2,6 +2,8 @@
 
 import http_sfv
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 
 from accounts import quotas
 from accounts.models import ApiKey
@@ -78,3 +80,11 @@ def test_the_answers_of_unlimited_users_tell_no_limit(alice, alice_key):
     response = post(client_with(alice_key))
     assert response.status_code == 201
     assert "RateLimit-Policy" not in response
+
+
+def test_the_asynchronous_side_of_the_server_tells_it_too(alice_key):
+    response = async_to_sync(AsyncClient().post)(
+        PATH, {}, content_type="application/json", headers={"Authorization": f"Bearer {alice_key}"}
+    )
+    assert response.status_code == 201
+    assert rate_limit(response)[1]["r"] == 29

@@ -148,6 +148,27 @@ def test_an_end_before_the_rename_leaves_nothing_under_the_final_name(settings, 
     assert storage.path_to(storage.put_original(path, facts)).read_bytes() == data
 
 
+def test_the_new_name_is_on_disk_before_anybody_hears_of_it(settings, spooled, monkeypatch):
+    path, facts, _ = spooled
+    flushed: list[tuple[str, bool]] = []
+    target = storage.path_to(storage.original_name(facts.sha256, mime_type="image/png"))
+
+    def record(descriptor):
+        directory = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flushed.append((directory.relative_to(settings.DATA_DIR).as_posix(), target.exists()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    storage.put_original(path, facts)
+    first, second = facts.sha256[:2], facts.sha256[2:4]
+    assert flushed == [
+        (".", False),
+        ("media", False),
+        ("media/originals", False),
+        (f"media/originals/{first}", False),
+        (f"media/originals/{first}/{second}", True),
+    ]
+
+
 @pytest.fixture
 def other_file_system(settings, monkeypatch):
     """The spool is on another file system than the media."""
@@ -195,7 +216,6 @@ def test_a_process_killed_in_the_middle_of_a_copy_leaves_no_half_file_under_a_fi
     def put_and_die():
         open_path = Path.open
         monkeypatch.setattr(storage, "CHUNK_BYTES", 32)
-        monkeypatch.setattr(storage, "_finish", lambda path: None)
         monkeypatch.setattr(
             Path, "open", lambda self, mode: FatalFile(io.FileIO(self)) if self == path else open_path(self, mode, 0)
         )

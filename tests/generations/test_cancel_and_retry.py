@@ -4,7 +4,7 @@ import pytest
 
 from accounts.errors import Conflict, NotFound
 from accounts.models import Usage
-from generations import leases, services
+from generations import leases, pipeline, services
 from generations.audit import audit
 from generations.models import Generation, Status
 from tests.generations.fakes import error, picture, reply
@@ -110,14 +110,15 @@ def test_cancel_against_claim_never_leaves_both(alice, upstream, submit, work, m
     before = money(alice)
     for _ in range(5):
         generation = submit(alice)
-        in_threads(
+        lease, _ = in_threads(
             2,
             lambda index, job=generation: (
-                leases.claim(job.pk) if index else services.cancel(user=alice, public_id=job.public_id)
+                services.cancel(user=alice, public_id=job.public_id) if index else leases.claim(job.pk)
             ),
         )
+        if lease:
+            pipeline.execute(lease)
         generation.refresh_from_db()
-        work(generation)
         assert generation.status == Status.CANCELED
     assert money(alice) == before
     assert audit() == []

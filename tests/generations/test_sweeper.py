@@ -1,6 +1,7 @@
 """What the sweeper finds, and what it leaves alone."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def messages(monkeypatch):
     """The wake-ups that the sweeper sends."""
     sent = []
-    monkeypatch.setattr("generations.sweeper.run_generation.delay", sent.append)
+    monkeypatch.setattr("generations.sweeper.run_generation", SimpleNamespace(delay=sent.append))
     return sent
 
 

@@ -20,6 +20,6 @@ class Command(ServiceCommand):
             email=options["email"],
             password=options["password"],
             is_staff=options["staff"],
-            credit_micros=None if options["credit"] is None else parse_usd(options["credit"]),
+            credit_micros=None if options["credit"] is None else parse_usd(options["credit"], field="credit"),
         )
         return str(user.public_id)

@@ -1,0 +1,196 @@
+"""The ledger under load: run.py bench ledger [race|history] on the engine that DATABASE_URL names.
+
+race     processes of threads reserve from one wallet that holds money for half of their calls; prints what was
+         granted, the rate and the waiting times of each repeat. Anything but the half exactly ends with exit 1.
+history  one wallet with a long statement: the time of a balance, of the open and expired holds, and of the audit.
+
+Works in a test database of its own, which is removed afterwards.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count, islice
+from pathlib import Path
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from django.db import connection, transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts import ledger, triggers  # noqa: E402
+from accounts.audit import QUERIES, audit_ledger  # noqa: E402
+from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer, User  # noqa: E402
+from tests.accounts.money import IMAGE, grant, make_price, reserve  # noqa: E402
+from tests.accounts.spender import spend_together  # noqa: E402
+from tests.processes import child_environment  # noqa: E402
+
+CHUNK = 10_000
+
+
+@contextmanager
+def scratch_database(directory: Path) -> Iterator[None]:
+    settings, name = connection.settings_dict, connection.settings_dict["NAME"]
+    is_file = connection.vendor == "sqlite"
+    settings["TEST"]["NAME"] = str(directory / "bench.sqlite3") if is_file else f"bench_{uuid.uuid4().hex[:8]}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    try:
+        yield
+    finally:
+        connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def make_user() -> User:
+    user = User.objects.create_user(f"{uuid.uuid4().hex}@example.com", plan=Plan.objects.first())
+    ledger.open_wallet(user)
+    return user
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+# --- Race ----------------------------------------------------------------------------------------
+
+
+def race(options: argparse.Namespace, directory: Path) -> bool:
+    """True when every repeat granted exactly the half, and the audit found nothing."""
+    price, is_sound = make_price(), True
+    calls = options.processes * options.threads * options.rounds
+    rates = []
+    for repeat in range(1, options.repeats + 1):
+        user = make_user()
+        grant(user, calls // 2 * IMAGE)
+        spree = spend_together(
+            user,
+            price,
+            processes=options.processes,
+            threads=options.threads,
+            rounds=options.rounds,
+            env=child_environment(directory),
+        )
+        balance = ledger.balance_of(user)
+        is_exact = spree.outcomes == {"Transfer": calls // 2, "InsufficientCredit": calls - calls // 2}
+        is_sound &= is_exact and balance.available == 0 and balance.held == calls // 2 * IMAGE
+        rates.append(calls / spree.elapsed_s)
+        times = spree.milliseconds
+        print(
+            f"{repeat:3}  {dict(spree.outcomes)} available {balance.available}  {rates[-1]:6.0f} calls/s"
+            f"  p50 {percentile(times, 0.5):6.0f}  p99 {percentile(times, 0.99):6.0f}  max {max(times):6.0f} ms"
+        )
+    violations = list(audit_ledger())
+    print(f"median {statistics.median(rates):.0f} calls/s, {len(violations)} violations")
+    return is_sound and not violations
+
+
+# --- History -------------------------------------------------------------------------------------
+
+
+def write_history(user: User, price: Price, entries: int) -> None:
+    """Pairs of hold and capture, written in bulk with the guards off, as the verbs would have written them."""
+    wallet = LedgerAccount.objects.get(owner=user)
+    revenue = LedgerAccount.objects.get(code="revenue")
+    state = {"version": wallet.version, "posted": wallet.credits_posted - wallet.debits_posted}
+    common = {"debit": wallet, "credit": revenue, "amount_micros": IMAGE, "price": price}
+    expired = timezone.now() - timedelta(days=1)
+
+    def pairs() -> Iterator[tuple[Transfer, Entry]]:
+        for _ in count():
+            hold = Transfer(kind="pending", key=str(uuid.uuid4()), code="hold", expires_at=expired, **common)
+            yield hold, line(hold, posted=0, pending=IMAGE)
+            post = Transfer(kind="post", hold=hold, key=f"capture:{hold.pk}", code="capture", **common)
+            yield post, line(post, posted=-IMAGE, pending=-IMAGE)
+
+    def line(transfer: Transfer, *, posted: int, pending: int) -> Entry:
+        state["version"] += 1
+        state["posted"] += posted
+        return Entry(
+            transfer=transfer,
+            account=wallet,
+            version=state["version"],
+            posted_delta=posted,
+            pending_delta=pending,
+            posted_after=state["posted"],
+            pending_after=max(pending, 0),
+        )
+
+    with connection.cursor() as cursor:
+        for guard in triggers.guards():
+            if guard.event != "TRUNCATE":
+                on_table = f" ON {guard.table}" if connection.vendor == "postgresql" else ""
+                cursor.execute(f"DROP TRIGGER {guard.name}{on_table}")
+    source = islice(pairs(), entries // 2 * 2)
+    while chunk := list(islice(source, CHUNK)):
+        with transaction.atomic():
+            Transfer.objects.bulk_create([transfer for transfer, _ in chunk], batch_size=1000)
+            Entry.objects.bulk_create([entry for _, entry in chunk], batch_size=1000)
+    spent = entries // 2 * IMAGE
+    LedgerAccount.objects.filter(pk=wallet.pk).update(version=state["version"], debits_posted=spent)
+    triggers.install_triggers(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def timed(label: str, function: Callable[[], object], repeats: int = 1) -> object:
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = function()
+        times.append((time.perf_counter() - started) * 1000)
+    print(f"{label:45} p50 {statistics.median(times):9.1f}  p99 {percentile(times, 0.99):9.1f} ms")
+    return result
+
+
+def history(options: argparse.Namespace, directory: Path) -> bool:
+    """True when the audit found nothing."""
+    user, price = make_user(), make_price()
+    grant(user, (options.entries + 10) * IMAGE)
+    for _ in range(3):
+        reserve(user, price)
+    started = time.perf_counter()
+    write_history(user, price, options.entries)
+    print(f"{options.entries} entries written in {time.perf_counter() - started:.0f} s")
+    timed("balance_of", lambda: ledger.balance_of(user), repeats=200)
+    timed("reserve", lambda: reserve(user, price), repeats=200)
+    timed("open_holds", lambda: list(ledger.open_holds(user)), repeats=3)
+    now = timezone.now()
+    timed("expired_holds", lambda: list(ledger.expired_holds(now)), repeats=3)
+    since = now - timedelta(hours=1)
+    timed("expired_holds, since an hour", lambda: list(ledger.expired_holds(now, since=since)), repeats=3)
+    with connection.cursor() as cursor:
+        for name, query in QUERIES.items():
+            timed(f"  {name}", lambda query=query: cursor.execute(query) and None)
+    violations = timed("audit_ledger", lambda: list(audit_ledger()))
+    print(f"{len(violations)} violations")
+    return not violations
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    racing = commands.add_parser("race")
+    racing.add_argument("--processes", type=int, default=1)
+    racing.add_argument("--threads", type=int, default=64)
+    racing.add_argument("--rounds", type=int, default=20, help="calls of each thread")
+    racing.add_argument("--repeats", type=int, default=20)
+    telling = commands.add_parser("history")
+    telling.add_argument("--entries", type=int, default=1_000_000)
+    options = parser.parse_args()
+    print(f"{connection.vendor}: {options}")
+    with tempfile.TemporaryDirectory() as name, scratch_database(Path(name)):
+        is_sound = {"race": race, "history": history}[options.command](options, Path(name))
+    sys.exit(0 if is_sound else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Wrong combinations of settings, each with an id and what to do. docs/settings.md explains the variables."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from accounts.errors import InvalidInput
+from accounts.money import parse_usd
+from generations import catalog
+
+SETTINGS = "settings"  # a tag: `manage.py check --tag settings`
+ENVIRONMENTS = ("development", "staging", "production")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MIN_SECRET_KEY_CHARS = 50
+LATENCY = re.compile(r"\d+(\.\d+)?(-\d+(\.\d+)?)?")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def register_checks() -> None:
+    """Called when the roof is ready."""
+    for check in (check_values, check_production, check_processes):
+        register(check, SETTINGS)
+
+
+def check_values(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Values that no environment can use."""
+    return [*_unknown_words(), *_bad_numbers(), *_bad_amounts(), *_bad_upstream()]
+
+
+def check_production(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """What development makes easy, and strangers must not meet (TRUST S13)."""
+    return list(_unsafe_production()) if settings.ENVIRONMENT == "production" else []
+
+
+def check_processes(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Parts that only one process can share with itself."""
+    if not settings.CELERY_BROKER_URL and settings.WEB_CONCURRENCY <= 1:
+        return []
+    return list(_unshared_parts())
+
+
+def _unknown_words() -> Iterator[CheckMessage]:
+    allowed: tuple[tuple[str, str, Iterable[str]], ...] = (
+        ("ENVIRONMENT", "E001", ENVIRONMENTS),
+        ("DEFAULT_IMAGE_SIZE", "E002", sorted({size for model in catalog.MODELS.values() for size in model.sizes})),
+        ("LOG_FORMAT", "E003", ("console", "json")),
+        ("LOG_LEVEL", "E004", LEVELS),
+        ("LOG_PROMPTS", "E005", ("hash", "full")),
+    )
+    for name, number, words in allowed:
+        value = getattr(settings, name)
+        if value not in words:
+            yield Error(f"{name} is {value!r}.", hint=f"Use one of {', '.join(words)}.", id=f"plantain.{number}")
+
+
+def _bad_numbers() -> Iterator[CheckMessage]:
+    at_least = {
+        "UPSTREAM_TIMEOUT_S": 0,
+        "UPSTREAM_DEADLINE_S": 1,
+        "QUEUE_TIMEOUT_S": 1,
+        "UPSTREAM_MAX_PAID_ATTEMPTS": 1,
+        "WORKER_CONCURRENCY": 1,
+        "QUEUE_LIMIT": 1,
+    }
+    for name, minimum in at_least.items():
+        value = getattr(settings, name)
+        if not value >= minimum:  # written so that NaN is refused too
+            yield Error(f"{name} is {value}.", hint=f"Use a number from {minimum} up.", id="plantain.E006")
+    if settings.UPSTREAM_TIMEOUT_S > settings.UPSTREAM_DEADLINE_S:
+        yield Error(
+            "UPSTREAM_TIMEOUT_S is longer than UPSTREAM_DEADLINE_S.",
+            hint="One attempt must end before the whole generation does.",
+            id="plantain.E007",
+        )
+    low, _, high = settings.EMULATOR_LATENCY_S.partition("-")
+    if not LATENCY.fullmatch(settings.EMULATOR_LATENCY_S) or float(low) > float(high or low):
+        yield Error(
+            f"EMULATOR_LATENCY_S is {settings.EMULATOR_LATENCY_S!r}.",
+            hint="Use seconds, such as 0.5, or a range, such as 18-22.",
+            id="plantain.E008",
+        )
+
+
+def _bad_amounts() -> Iterator[CheckMessage]:
+    try:
+        parse_usd(settings.SIGNUP_CREDIT_USD)
+    except InvalidInput as error:
+        yield Error(
+            f"SIGNUP_CREDIT_USD is {settings.SIGNUP_CREDIT_USD!r}: {error.message}",
+            hint="Use an amount such as 1.00, or 0 for none.",
+            id="plantain.E009",
+        )
+
+
+def _bad_upstream() -> Iterator[CheckMessage]:
+    if not settings.WISDOM_GATE_KEYS and not settings.EMULATOR:
+        yield Error(
+            "There is nobody to ask for pictures: no upstream key is set, and the emulator is off.",
+            hint="Set WISDOM_GATE_KEY, or EMULATOR=1 for painted stand-ins.",
+            id="plantain.E010",
+        )
+    address = urlsplit(settings.WISDOM_GATE_NATIVE_URL)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        yield Error(
+            f"WISDOM_GATE_NATIVE_URL is {settings.WISDOM_GATE_NATIVE_URL!r}.",
+            hint="Use an address such as https://wisgate.ai/v1beta.",
+            id="plantain.E011",
+        )
+    if not settings.DATABASES["default"].get("ENGINE"):
+        yield Error(
+            "DATABASE_URL names no database that is known.",
+            hint="Use sqlite:///path or postgres://user:password@host:5432/name.",
+            id="plantain.E012",
+        )
+
+
+def _unsafe_production() -> Iterator[CheckMessage]:
+    if settings.DEBUG:
+        yield Error("DEBUG is on in production.", hint="Leave DEBUG unset.", id="plantain.E020")
+    if settings.SECRET_KEY_IS_MADE or len(settings.SECRET_KEY) < MIN_SECRET_KEY_CHARS:
+        yield Error(
+            f"SECRET_KEY is not set, or has fewer than {MIN_SECRET_KEY_CHARS} characters.",
+            hint="Set SECRET_KEY or SECRET_KEY_FILE to a long random text, the same on every machine.",
+            id="plantain.E021",
+        )
+    if any("*" in host for host in settings.ALLOWED_HOSTS):
+        yield Error("ALLOWED_HOSTS contains '*'.", hint="Name the hosts of this site.", id="plantain.E022")
+    insecure = [origin for origin in settings.CSRF_TRUSTED_ORIGINS if not origin.startswith("https://")]
+    if insecure:
+        yield Error(
+            f"CSRF_TRUSTED_ORIGINS trusts {', '.join(insecure)}.", hint="Use https:// origins.", id="plantain.E023"
+        )
+    address = urlsplit(settings.WISDOM_GATE_NATIVE_URL)
+    if address.scheme != "https" and address.hostname not in LOOPBACK:
+        yield Error(
+            "WISDOM_GATE_NATIVE_URL is not https: the upstream key would cross the network in the clear.",
+            hint="Use an https:// address.",
+            id="plantain.E024",
+        )
+
+
+def _unshared_parts() -> Iterator[CheckMessage]:
+    if not settings.REDIS_URL:
+        yield Warning(
+            "Several processes serve this instance, and each keeps its cache in its own memory.",
+            hint="Set REDIS_URL.",
+            id="plantain.W001",
+        )
+    if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
+        yield Warning(
+            "Several processes write to one SQLite file: they wait for each other, and must be on one machine.",
+            hint="Set DATABASE_URL to a PostgreSQL database.",
+            id="plantain.W002",
+        )

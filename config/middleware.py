@@ -1,0 +1,82 @@
+"""What surrounds every request: its id, its line in the log, and an answer that programs can read when it breaks."""
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.functional import SimpleLazyObject
+
+from config.api import API_PREFIX, server_error
+from config.health import PROBES
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # anything else is not repeated into logs and answers
+
+
+class RequestIdMiddleware:
+    """Gives each request an id, the caller's if it is sane, and the log one line for it; the outermost of all."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer_later(request)
+        started = _begin(request)
+        return _end(request, self.get_response(request), started)  # type: ignore[arg-type]
+
+    async def _answer_later(self, request: HttpRequest) -> HttpResponseBase:
+        started = _begin(request)
+        return _end(request, await self.get_response(request), started)  # type: ignore[misc]
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Below /api/ an error of ours is problem+json with DEBUG too, whose own page is HTML full of our variables."""
+        if not request.path.startswith(API_PREFIX):
+            return None
+        log.error("request_failed", exc_info=exception)
+        got_request_exception.send(sender=type(self), request=request)
+        return server_error(request)
+
+
+def _begin(request: HttpRequest) -> float:
+    given = request.headers.get("X-Request-ID", "")
+    request.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+    # Cleared first: threads of the WSGI side serve one request after the other.
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+    return time.perf_counter()
+
+
+def _end(request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+    response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+    write = log.debug if request.path in PROBES else log.info
+    write(
+        "request",
+        method=request.method,
+        path=request.path,  # never the query: people put keys and prompts there
+        status=response.status_code,
+        ms=round((time.perf_counter() - started) * 1000, 1),
+        user=_user_id(request),
+    )
+    return response
+
+
+def _user_id(request: HttpRequest) -> str | None:
+    """Who asked, if the request had to find out; the log costs no query of its own."""
+    user = getattr(request, "user", None)
+    if isinstance(user, SimpleLazyObject):
+        user = getattr(request, "_cached_user", None)
+    return str(user.public_id) if user is not None and user.is_authenticated else None
