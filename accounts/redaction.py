@@ -20,9 +20,9 @@ FIELDS = (
 SECRET_NAME = re.compile(rf"(?:\w*[_-])?(?:{HEADERS}|{FIELDS})", re.IGNORECASE)
 
 # A name is followed by its value, in quotes (closed or cut off) or bare; `\\"` is JSON inside JSON.
-_FOLLOWED = r"""\\{0,9}["']?\s?(?:[:=]|(?<=["'])\s?,)\s?(?:b(?=["']))?"""
+_FOLLOWED = r"""\\{0,9}["']?\s?(?:[:=]|(?<=["'])\s?,)\s?+(?:b(?=["']))?+"""
 _IN_QUOTES = r"""\\{1,9}"[^"\\\r\n]*+(?:\\{1,9}")?|"(?:[^"\\\r\n]|\\.)*+"?|'(?:[^'\\\r\n]|\\.)*+'?"""
-_VALUE = rf"(?!{re.escape(REDACTED)})(?:{_IN_QUOTES}|[^%s]++)"
+_VALUE = rf"(?!b?{re.escape(REDACTED)})(?:{_IN_QUOTES}|[^%s]++)"
 _REST_OF_HEADER = _VALUE % r"""\r\n"'}\])"""
 _WORD = _VALUE % r"""\s"'&,;}\])"""
 

@@ -26,6 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from django.db import connection, transaction  # noqa: E402
+from django.db.models import F  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts import ledger, triggers  # noqa: E402
@@ -121,7 +122,7 @@ def write_history(user: User, price: Price, entries: int) -> None:
             posted_delta=posted,
             pending_delta=pending,
             posted_after=state["posted"],
-            pending_after=max(pending, 0),
+            pending_after=wallet.debits_pending + max(pending, 0),
         )
 
     with connection.cursor() as cursor:
@@ -135,7 +136,7 @@ def write_history(user: User, price: Price, entries: int) -> None:
             Transfer.objects.bulk_create([transfer for transfer, _ in chunk], batch_size=1000)
             Entry.objects.bulk_create([entry for _, entry in chunk], batch_size=1000)
     spent = entries // 2 * IMAGE
-    LedgerAccount.objects.filter(pk=wallet.pk).update(version=state["version"], debits_posted=spent)
+    LedgerAccount.objects.filter(pk=wallet.pk).update(version=state["version"], debits_posted=F("debits_posted") + spent)
     triggers.install_triggers(connection)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -169,7 +170,7 @@ def history(options: argparse.Namespace, directory: Path) -> bool:
     timed("expired_holds, since an hour", lambda: list(ledger.expired_holds(now, since=since)), repeats=3)
     with connection.cursor() as cursor:
         for name, query in QUERIES.items():
-            timed(f"  {name}", lambda query=query: cursor.execute(query) and None)
+            timed(f"  {name}", lambda query=query: (cursor.execute(query), cursor.fetchall()))
     violations = timed("audit_ledger", lambda: list(audit_ledger()))
     print(f"{len(violations)} violations")
     return not violations

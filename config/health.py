@@ -93,6 +93,6 @@ def _check_storage() -> str:
 
 
 def _check_broker() -> str:
-    with celery.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as broker:
+    with celery.connection_for_write(settings.CELERY_BROKER_URL, connect_timeout=BROKER_TIMEOUT_S) as broker:
         broker.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT_S)
     return OK

@@ -29,6 +29,12 @@ SHARED: list[Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+PROCESSORS: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    *SHARED,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
 LEVELS = {
     "django.request": "ERROR",  # its warnings repeat the status of our own request line
     "django.security.DisallowedHost": "CRITICAL",  # scanners make thousands of tracebacks; the request line tells it
@@ -48,16 +54,13 @@ def configure(options: Mapping[str, str]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "redacted"}},
             "root": {"handlers": ["stderr"], "level": options["level"]},
             # Without handlers of their own they reach the root's.
-            "loggers": {name: {"handlers": [], "level": LEVELS.get(name, "NOTSET")} for name in libraries},
+            "loggers": {
+                name: {"handlers": [], "propagate": True, "level": LEVELS.get(name, "NOTSET")} for name in libraries
+            },
         }
     )
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *SHARED,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -45,30 +45,27 @@ def waits_when_asked(view: SyncView) -> AsyncView:
             return response
         response["Preference-Applied"] = f"wait={wait_s}"
         body = await _wait_for_end(response.data["id"], request, wait_s)
-        if body is None:
-            return response
-        return await sync_to_async(_with_body)(response, body)
+        return await sync_to_async(_with_body)(response, body, 200 if body["finished_at"] else 202)
 
     waiting_view.csrf_exempt = True  # type: ignore[attr-defined]  # as REST framework's own views: it checks itself
     return waiting_view
 
 
-async def _wait_for_end(public_id: str, request: HttpRequest, wait_s: float) -> dict[str, Any] | None:
+async def _wait_for_end(public_id: str, request: HttpRequest, wait_s: float) -> dict[str, Any]:
+    """The generation as it is when it has ended, or when the time is up."""
     deadline = time.monotonic() + wait_s
     pk = await Generation.objects.values_list("pk", flat=True).aget(public_id=public_id)
     with AsyncWatch(pk) as watch:
         while True:
             body = await sync_to_async(_read_body)(pk, request)
-            if body["finished_at"] is not None:
-                return body
             remaining_s = deadline - time.monotonic()
-            if remaining_s <= 0 or hub.is_closing:
-                return None
+            if body["finished_at"] is not None or remaining_s <= 0 or hub.is_closing:
+                return body
             await watch.wait(remaining_s)
 
 
-def _with_body(response: HttpResponse, body: dict[str, Any]) -> HttpResponse:
-    finished = Response(body, status=200, headers=dict(response.items()))
+def _with_body(response: HttpResponse, body: dict[str, Any], status: int) -> HttpResponse:
+    finished = Response(body, status=status, headers=dict(response.items()))
     for name in ("accepted_renderer", "accepted_media_type", "renderer_context"):
         setattr(finished, name, getattr(response, name))
     return finished.render()

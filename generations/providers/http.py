@@ -132,13 +132,16 @@ def _inflater(encoding: str, failure: Callable[[str, str], ProviderError]) -> Ca
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def inflate(raw: bytes) -> Iterator[bytes]:
+        nonlocal decoder
         pending = raw
         while pending:
+            if decoder.eof:  # gzip may be several members in a row
+                decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
             try:
                 chunk = decoder.decompress(pending, CHUNK)  # bounded: a gzip bomb is met by the cap, not by memory
             except zlib.error as error:
                 raise failure("malformed", "the compressed body cannot be read") from error
-            pending = decoder.unconsumed_tail
+            pending = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             if chunk:
                 yield chunk
 

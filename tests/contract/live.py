@@ -117,7 +117,7 @@ class Instance:
             "-c",
             "from django.core.management import call_command as call\n"
             f"call('createaccount', email={email!r}, password={PASSWORD!r}, credit={credit!r})\n"
-            f"call('setquota', email={email!r}, **{ {name: str(value) for name, value in given.items()}!r})\n"
+            f"call('setquota', email={email!r}, **{given!r})\n"
             f"call('createapikey', email={email!r})",
         )
         session = requests.Session()

@@ -23,7 +23,7 @@ def prompt(text=""):
 
 
 def calls_for(live, text):
-    return live.stats()["calls_by_prompt"].get(hashlib.sha256(text.encode()).hexdigest(), 0)
+    return live.stats()["prompts"].get(hashlib.sha256(text.encode()).hexdigest(), 0)
 
 
 def test_a_picture_by_rest_from_the_wish_to_the_bytes(live):
