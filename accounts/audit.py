@@ -4,13 +4,14 @@ What jobs and pictures must agree with is in generations/audit.py; the command i
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 
-from accounts.models import Entry, LedgerAccount, Transfer
+from accounts.models import MAX_AMOUNT, Entry, LedgerAccount, Transfer
 
-MAX_REPORTED = 100
+MAX_REPORTED = 100  # of each name
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,13 @@ class Violation:
 
 ACCOUNT, TRANSFER, ENTRY = (model._meta.db_table for model in (LedgerAccount, Transfer, Entry))
 
-# What each tracked side of a transfer adds to its account's posted and pending balance.
-EXPECTED_ENTRIES = f"""
-    SELECT t.id AS transfer_id, a.id AS account_id,
-        CASE t.kind WHEN 'post' THEN -t.amount_micros WHEN 'direct' THEN -t.amount_micros ELSE 0 END AS posted_delta,
-        CASE t.kind WHEN 'pending' THEN t.amount_micros WHEN 'direct' THEN 0 ELSE -h.amount_micros END AS pending_delta
-    FROM {TRANSFER} t JOIN {ACCOUNT} a ON a.id = t.debit_id LEFT JOIN {TRANSFER} h ON h.id = t.hold_id
-    WHERE a.is_tracked
-    UNION ALL
-    SELECT t.id, a.id, CASE t.kind WHEN 'pending' THEN 0 WHEN 'void' THEN 0 ELSE t.amount_micros END, 0
-    FROM {TRANSFER} t JOIN {ACCOUNT} a ON a.id = t.credit_id WHERE a.is_tracked
-"""  # noqa: S608 - the names are ours
+# What a transfer adds to the posted and to the pending balance of the account of entry `e`; `h` is the hold it resolves.
+POSTED = """CASE WHEN t.kind IN ('pending', 'void') THEN 0
+    WHEN e.account_id = t.debit_id THEN -t.amount_micros ELSE t.amount_micros END"""
+PENDING = """CASE WHEN t.kind = 'direct' OR e.account_id = t.credit_id THEN 0
+    WHEN t.kind = 'pending' THEN t.amount_micros ELSE -h.amount_micros END"""
 
-# name -> a query whose every row is a violation, and whose first column says where.
+# name -> a query whose every row is a violation; its columns say where.
 QUERIES = {
     "chain_has_gap": f"""
         SELECT a.code FROM {ACCOUNT} a
@@ -54,12 +49,6 @@ QUERIES = {
                    FROM {ENTRY} GROUP BY account_id) e ON e.account_id = a.id
         WHERE a.credits_posted - a.debits_posted <> COALESCE(e.posted, 0)
             OR a.debits_pending <> COALESCE(e.pending, 0)""",
-    "pending_is_not_the_sum_of_open_holds": f"""
-        SELECT a.code FROM {ACCOUNT} a
-        LEFT JOIN (SELECT t.debit_id, SUM(t.amount_micros) AS held FROM {TRANSFER} t
-                   LEFT JOIN {TRANSFER} r ON r.hold_id = t.id
-                   WHERE t.kind = 'pending' AND r.id IS NULL GROUP BY t.debit_id) h ON h.debit_id = a.id
-        WHERE a.is_tracked AND a.debits_pending <> COALESCE(h.held, 0)""",
     "balance_is_not_the_sum_of_transfers": f"""
         SELECT a.code FROM {ACCOUNT} a
         LEFT JOIN (SELECT credit_id AS id, SUM(amount_micros) AS credits,
@@ -69,31 +58,71 @@ QUERIES = {
                    FROM {TRANSFER} WHERE kind IN ('direct', 'post') GROUP BY debit_id) d ON d.id = a.id
         WHERE a.is_tracked AND (a.credits_posted <> COALESCE(c.credits, 0)
             OR a.refunds_posted <> COALESCE(c.refunds, 0) OR a.debits_posted <> COALESCE(d.debits, 0))""",
-    "transfer_without_its_entry": f"""
-        SELECT x.transfer_id FROM ({EXPECTED_ENTRIES}) x
-        LEFT JOIN {ENTRY} e ON e.transfer_id = x.transfer_id AND e.account_id = x.account_id
-        WHERE e.id IS NULL OR e.posted_delta <> x.posted_delta OR e.pending_delta <> x.pending_delta""",
-    "entry_without_its_transfer": f"""
-        SELECT e.id FROM {ENTRY} e LEFT JOIN ({EXPECTED_ENTRIES}) x
-            ON e.transfer_id = x.transfer_id AND e.account_id = x.account_id
-        WHERE x.transfer_id IS NULL""",
-    "resolution_does_not_match_its_hold": f"""
-        SELECT r.id FROM {TRANSFER} r JOIN {TRANSFER} h ON h.id = r.hold_id
-        WHERE h.kind <> 'pending' OR r.debit_id <> h.debit_id OR r.credit_id <> h.credit_id
-            OR r.amount_micros > h.amount_micros""",
-    "refunds_exceed_capture": f"""
-        SELECT c.id FROM {TRANSFER} c JOIN {TRANSFER} r ON r.refunds_id = c.id
-        GROUP BY c.id, c.amount_micros, c.kind HAVING SUM(r.amount_micros) > c.amount_micros OR c.kind <> 'post'""",
-    "balance_below_floor": f"""
+    "pending_is_not_the_sum_of_open_holds": f"""
+        SELECT a.code FROM {ACCOUNT} a
+        LEFT JOIN (SELECT t.debit_id, SUM(t.amount_micros) AS held FROM {TRANSFER} t
+                   LEFT JOIN {TRANSFER} r ON r.hold_id = t.id
+                   WHERE t.kind = 'pending' AND r.id IS NULL GROUP BY t.debit_id) h ON h.debit_id = a.id
+        WHERE a.is_tracked AND a.debits_pending <> COALESCE(h.held, 0)""",
+    "balance_is_impossible": f"""
         SELECT code FROM {ACCOUNT}
-        WHERE credits_posted - debits_posted - debits_pending < floor OR debits_pending < 0""",
+        WHERE credits_posted < 0 OR debits_posted < 0 OR debits_pending < 0 OR refunds_posted < 0
+            OR credits_posted > {MAX_AMOUNT} OR refunds_posted > debits_posted
+            OR credits_posted - debits_posted - debits_pending < floor
+            OR NOT is_tracked AND version <> 0""",
+    "entry_is_not_what_its_transfer_did": f"""
+        SELECT e.id FROM {ENTRY} e JOIN {ACCOUNT} a ON a.id = e.account_id
+        LEFT JOIN {TRANSFER} t ON t.id = e.transfer_id LEFT JOIN {TRANSFER} h ON h.id = t.hold_id
+        WHERE t.id IS NULL OR NOT a.is_tracked OR e.account_id NOT IN (t.debit_id, t.credit_id)
+            OR e.posted_delta <> {POSTED} OR e.pending_delta <> {PENDING}""",
+    # The two counts are read first and spare the search when they agree: no account has two lines of one transfer.
+    "transfer_without_its_entry": f"""
+        SELECT t.id FROM {TRANSFER} t JOIN {ACCOUNT} a ON a.id IN (t.debit_id, t.credit_id)
+        LEFT JOIN {ENTRY} e ON e.transfer_id = t.id AND e.account_id = a.id
+        WHERE (SELECT COUNT(*) FROM {ENTRY}) <> (
+            SELECT COUNT(*) FROM {TRANSFER} t JOIN {ACCOUNT} a ON a.id IN (t.debit_id, t.credit_id) WHERE a.is_tracked)
+            AND a.is_tracked AND e.id IS NULL""",
+    "transfer_is_impossible": f"""
+        SELECT id FROM {TRANSFER}
+        WHERE debit_id = credit_id OR amount_micros > {MAX_AMOUNT}
+            OR (CASE kind WHEN 'void' THEN amount_micros <> 0 ELSE amount_micros <= 0 END)""",
+    "resolution_does_not_match_its_hold": f"""
+        SELECT r.id FROM {TRANSFER} r LEFT JOIN {TRANSFER} h ON h.id = r.hold_id
+        WHERE (r.kind IN ('post', 'void') OR r.hold_id IS NOT NULL) AND (
+            h.id IS NULL OR h.kind <> 'pending' OR r.kind NOT IN ('post', 'void')
+            OR r.debit_id <> h.debit_id OR r.credit_id <> h.credit_id OR r.amount_micros > h.amount_micros
+            OR COALESCE(r.price_id, 0) <> COALESCE(h.price_id, 0))""",
+    "refunds_exceed_capture": f"""
+        SELECT c.id FROM {TRANSFER} r JOIN {TRANSFER} c ON c.id = r.refunds_id WHERE r.refunds_id IS NOT NULL
+        GROUP BY c.id, c.amount_micros, c.kind HAVING SUM(r.amount_micros) > c.amount_micros OR c.kind <> 'post'""",
 }
 
 
-def audit_ledger() -> Iterator[Violation]:
-    """Every violation of the ledger's invariants, at most MAX_REPORTED of each name."""
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """All that is read inside is of one moment, and no writer waits for it; inside a transaction, that one's view."""
+    if connection.in_atomic_block:
+        yield
+        return
+    if connection.vendor == "postgresql":
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN DEFERRED")  # atomic() would keep SQLite's one write lock for as long as the audit takes
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+def audit_ledger() -> list[Violation]:
+    """Every violation of the ledger's invariants, at most MAX_REPORTED of each name; call it inside `snapshot()`."""
+    found = []
     with connection.cursor() as cursor:
         for name, query in QUERIES.items():
             cursor.execute(query)
             for row in cursor.fetchmany(MAX_REPORTED):
-                yield Violation(name, ", ".join(str(value) for value in row))
+                found.append(Violation(name, ", ".join(str(value) for value in row)))
+    return found

@@ -30,6 +30,7 @@ def main() -> None:
         session = live.account(credit="1000")
         submitted = 0
         for kill in range(options.kills):
+
             def submit(number: int, kill: int = kill) -> bool:
                 wish = {"prompt": f"picture {kill}-{number}", "image_size": "0.5K"}
                 return session.post(f"{live.api}/generations", json=wish, timeout=60).status_code == 202
@@ -41,12 +42,15 @@ def main() -> None:
             live.start_emulator()
             live.start_web()
         started = time.monotonic()
-        while session.get(f"{live.api}/generations?status=running&limit=1", timeout=30).json()["results"] or session.get(
-            f"{live.api}/generations?status=queued&limit=1", timeout=30
-        ).json()["results"]:
+        while (
+            session.get(f"{live.api}/generations?status=running&limit=1", timeout=30).json()["results"]
+            or session.get(f"{live.api}/generations?status=queued&limit=1", timeout=30).json()["results"]
+        ):
             assert time.monotonic() - started < 300, "a job never ended"
             time.sleep(1)
-        print(f"{submitted} submitted, {options.kills} kills; all ended {time.monotonic() - started:.0f} s after the last start")
+        print(
+            f"{submitted} submitted, {options.kills} kills; all ended {time.monotonic() - started:.0f} s after the last start"
+        )
         ended: dict[str, int] = {}
         charged = pictures = 0.0
         address = f"{live.api}/generations?limit=100"

@@ -58,7 +58,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--latency", default="20")
     options = parser.parse_args()
-    environment = {"WORKER_CONCURRENCY": str(options.count), "EMULATOR_LATENCY_S": options.latency, "LOG_LEVEL": "WARNING"}
+    environment = {
+        "WORKER_CONCURRENCY": str(options.count),
+        "EMULATOR_LATENCY_S": options.latency,
+        "LOG_LEVEL": "WARNING",
+    }
     with tempfile.TemporaryDirectory() as directory, instance(Path(directory), **environment) as live:
         session = live.account(credit="1000")
         idle = resident_mb(live.web.pid) + resident_mb(live.emulator.pid)
@@ -92,7 +96,9 @@ def main() -> None:
         print(f"{counts}; peak in flight at the upstream: {live.stats().get('peak_in_flight')}")
         print(f"resident memory of all processes: idle {idle:.0f} MB, peak {peak:.0f} MB")
         p95 = times[int(len(times) * 0.95)]
-        print(f"GET meanwhile: {len(times)} reads, p50 {statistics.median(times):.0f} ms, p95 {p95:.0f} ms, max {times[-1]:.0f} ms")
+        print(
+            f"GET meanwhile: {len(times)} reads, p50 {statistics.median(times):.0f} ms, p95 {p95:.0f} ms, max {times[-1]:.0f} ms"
+        )
         print(live.manage("verifyledger"))
 
 

@@ -136,7 +136,9 @@ def write_history(user: User, price: Price, entries: int) -> None:
             Transfer.objects.bulk_create([transfer for transfer, _ in chunk], batch_size=1000)
             Entry.objects.bulk_create([entry for _, entry in chunk], batch_size=1000)
     spent = entries // 2 * IMAGE
-    LedgerAccount.objects.filter(pk=wallet.pk).update(version=state["version"], debits_posted=F("debits_posted") + spent)
+    LedgerAccount.objects.filter(pk=wallet.pk).update(
+        version=state["version"], debits_posted=F("debits_posted") + spent
+    )
     triggers.install_triggers(connection)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

@@ -114,10 +114,10 @@ class Lanes:
         """End all lanes; True when every running task ended within `timeout_s` seconds."""
         self.is_running = False
         deadline = time.monotonic() + timeout_s
-        # A list, not a generator: every lane must be told to stop before the first one is waited for.
+        # Every lane must be told to stop before the first one is waited for.
         for lane in self._lanes.values():
             lane.drain(0)
-        return all([lane.drain(max(0.0, deadline - time.monotonic())) for lane in self._lanes.values()])
+        return all(lane.drain(max(0.0, deadline - time.monotonic())) for lane in self._lanes.values())
 
 
 lanes = Lanes()

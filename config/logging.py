@@ -38,14 +38,18 @@ PROCESSORS: list[Processor] = [
 LEVELS = {
     "django.request": "ERROR",  # its warnings repeat the status of our own request line
     "django.security.DisallowedHost": "CRITICAL",  # scanners make thousands of tracebacks; the request line tells it
+    "uvicorn": "WARNING",  # its farewells and greetings
     "PIL": "INFO",
 }
+# What brings handlers of its own: without them its lines reach the root's.
+LIBRARIES = ("django", "django.server", "uvicorn.error", "celery", *LEVELS)
 
 
 def configure(options: Mapping[str, str]) -> None:
     """Django's LOGGING_CONFIG: called with settings.LOGGING, whose keys are format, level and prompts."""
     register_secrets(*configured_secrets())
-    libraries = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access", "celery", *LEVELS)
+    libraries = {name: {"handlers": [], "propagate": True, "level": LEVELS.get(name, "NOTSET")} for name in LIBRARIES}
+    libraries["uvicorn.access"] = {"handlers": [], "propagate": False}  # it writes queries; our request line does not
     logging.config.dictConfig(
         {
             "version": 1,
@@ -53,10 +57,7 @@ def configure(options: Mapping[str, str]) -> None:
             "formatters": {"redacted": {"()": formatter, **options}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "redacted"}},
             "root": {"handlers": ["stderr"], "level": options["level"]},
-            # Without handlers of their own they reach the root's.
-            "loggers": {
-                name: {"handlers": [], "propagate": True, "level": LEVELS.get(name, "NOTSET")} for name in libraries
-            },
+            "loggers": libraries,
         }
     )
     structlog.configure(

@@ -1,4 +1,4 @@
-"""Who works on a generation: claims, heartbeats and fences, each one conditional UPDATE whose row count decides a race."""
+"""Who works on a generation: claims, heartbeats and fences, each an UPDATE whose row count decides a race."""
 
 import os
 import secrets

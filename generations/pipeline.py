@@ -206,9 +206,7 @@ def _conclude(
     )
     if _must_stop(lease, generation):
         return True
-    outcomes = list(
-        generation.attempts.filter(run=generation.run).order_by("number").values_list("outcome", flat=True)
-    )
+    outcomes = list(generation.attempts.filter(run=generation.run).order_by("number").values_list("outcome", flat=True))
     decision = decide(
         outcomes,
         key_index=attempt.key_index,

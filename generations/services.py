@@ -127,9 +127,7 @@ def _reserve(generation: Generation) -> Transfer:
 
 
 def _find_earlier(user: User, key: str, fingerprint: str) -> Submission | None:
-    row = (
-        IdempotencyKey.objects.select_related("generation").filter(user=user, endpoint=ENDPOINT, key=key).first()
-    )
+    row = IdempotencyKey.objects.select_related("generation").filter(user=user, endpoint=ENDPOINT, key=key).first()
     if row is None:
         return None
     if row.fingerprint != fingerprint:

@@ -118,9 +118,7 @@ def cancel(rows: GenerationQuerySet, generation: Generation) -> None:
     _end_without_pictures(rows, generation, Status.CANCELED)
 
 
-def _end_without_pictures(
-    rows: GenerationQuerySet, generation: Generation, status: Status, **fields: object
-) -> None:
+def _end_without_pictures(rows: GenerationQuerySet, generation: Generation, status: Status, **fields: object) -> None:
     with transaction.atomic():
         _end(rows, status, stage="done", version=F("version") + 1, **fields)
         # A call whose end nobody saw, for instance of a worker that died: it may have cost us.
@@ -136,17 +134,13 @@ def _end_without_pictures(
 
 
 def _end(rows: GenerationQuerySet, status: Status, **fields: object) -> None:
-    ended = rows.update(
-        status=status, finished_at=timezone.now(), lease_owner="", lease_expires_at=None, **fields
-    )
+    ended = rows.update(status=status, finished_at=timezone.now(), lease_owner="", lease_expires_at=None, **fields)
     if not ended:
         raise LeaseLost
 
 
 def _add_image(generation: Generation, spec: GenerationSpec, picture: Picture, *, caption: str) -> Image:
-    honoured = catalog.honours(
-        picture.facts.width, picture.facts.height, spec.aspect_ratio, spec.image_size
-    )
+    honoured = catalog.honours(picture.facts.width, picture.facts.height, spec.aspect_ratio, spec.image_size)
     return gallery.add_image(
         owner=generation.user,
         facts=picture.facts,

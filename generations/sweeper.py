@@ -1,4 +1,4 @@
-"""Finds what a lost message, a killed worker or a passed deadline has left behind. Safe to run anywhere, any number of times."""
+"""Finds what a lost message, a killed worker or a passed deadline has left behind. Safe to repeat."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta

@@ -30,5 +30,10 @@ def child_environment(data_dir: Path, **extra: str) -> dict[str, str]:
 
 def run_module(module: str, *args: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", module, *args], env=env, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", module, *args],
+        env=env,
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )

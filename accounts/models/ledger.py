@@ -66,6 +66,10 @@ class LedgerAccount(models.Model):
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
+    def begun(self, at: datetime) -> "PriceQuerySet":
+        """Prices that have begun at that time, the older ones first: the last of a model and size is in force."""
+        return self.filter(valid_from__lte=at).order_by("valid_from", "pk")
+
     def current(self, *, model: str, size: str, unit: str, at: datetime) -> "Price | None":
         """The newest price that has begun at that time; None when there is none."""
         return self.filter(model=model, size=size, unit=unit, valid_from__lte=at).order_by("-valid_from").first()

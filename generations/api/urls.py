@@ -13,7 +13,9 @@ urlpatterns = [
     re_path(rf"^generations/{ID}/?$", views.GenerationDetail.as_view(), name="generation"),
     re_path(rf"^generations/{ID}/cancel/?$", views.GenerationCancel.as_view(), name="generation-cancel"),
     re_path(rf"^generations/{ID}/retry/?$", views.GenerationRetry.as_view(), name="generation-retry"),
-    re_path(rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"),
+    re_path(
+        rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"
+    ),
     re_path(r"^account/?$", views.Account.as_view(), name="account"),
     re_path(r"^account/limits/?$", views.AccountLimits.as_view(), name="account-limits"),
 ]

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -112,9 +113,7 @@ def _filtered(queryset: GenerationQuerySet, query: Mapping[str, str]) -> Generat
             if moment is None or moment.tzinfo is None:
                 errors.append(FieldError(name, f"{name} must be an ISO 8601 time with a zone."))
                 continue
-            queryset = queryset.filter(
-                **{"created_at__gt" if name == "created_after" else "created_at__lt": moment}
-            )
+            queryset = queryset.filter(**{"created_at__gt" if name == "created_after" else "created_at__lt": moment})
         elif name in lookups:
             queryset = queryset.filter(**{lookups[name]: value})
         elif name == "status":
@@ -189,8 +188,10 @@ class ModelList(APIView):
     @extend_schema(operation_id="models_list", responses=ModelSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Every model with its sizes, shapes and today's prices."""
-        prices = Price.objects.in_force()
-        bodies = [_model_body(model, [row for row in prices if row.model == model.id]) for model in catalog.MODELS.values()]
+        prices = list(Price.objects.begun(timezone.now()))
+        bodies = [
+            _model_body(model, [row for row in prices if row.model == model.id]) for model in catalog.MODELS.values()
+        ]
         return Response({"results": bodies, "next": None, "previous": None})
 
 

@@ -1,4 +1,4 @@
-"""One POST to an upstream: no redirect, no silent repetition, a total deadline, a byte cap, and memory for one chunk."""
+"""One POST to an upstream: no redirect, no silent repetition, a total deadline, a byte cap, memory for a chunk."""
 
 import time
 import zlib

@@ -310,7 +310,7 @@ def test_64_threads_write_without_an_error(database):
 # --- Other processes -----------------------------------------------------------------------------
 
 HOLD = """
-import sys, time
+import sys
 from config.sqlite.gate import gate_of
 gate = gate_of(sys.argv[1])
 assert gate.enter("child", 20)
@@ -391,15 +391,15 @@ def test_a_forked_child_neither_holds_nor_opens_its_parents_gate(tmp_path):
 
 def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_gate(tmp_path):
     script = """
-import os, sys, time
+import os, signal, sys
 from config.sqlite.gate import gate_of
 gate = gate_of(sys.argv[1])
 assert gate.enter("parent", 20)
 child = os.fork()
 if child == 0:
-    time.sleep(600)
+    signal.pause()
 print(child, flush=True)
-time.sleep(600)
+signal.pause()
 """
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "db")], cwd=settings.BASE_DIR, stdout=PIPE, text=True

@@ -1,4 +1,4 @@
-"""A whole instance in processes of its own: emulator and web, on free ports, with a directory and a database of its own."""
+"""A whole instance in processes of its own: emulator and web on free ports, with its own directory and database."""
 
 import os
 import re
@@ -101,7 +101,11 @@ class Instance:
     def manage(self, *args: str, ok: bool = True) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *args],
-            env=self.env, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=120,
+            env=self.env,
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert (done.returncode == 0) is ok, done.stdout + done.stderr
         return done.stdout.strip()
@@ -136,7 +140,9 @@ class Instance:
 
     def _spawn(self, *args: str) -> "subprocess.Popen[bytes]":
         with (self.data_dir / "output.log").open("ab") as output:
-            return subprocess.Popen([sys.executable, *args], env=self.env, cwd=settings.BASE_DIR, stdout=output, stderr=output)
+            return subprocess.Popen(
+                [sys.executable, *args], env=self.env, cwd=settings.BASE_DIR, stdout=output, stderr=output
+            )
 
 
 @contextmanager

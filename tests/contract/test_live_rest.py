@@ -13,8 +13,18 @@ from PIL import Image
 WAIT = {"Prefer": "wait=30"}
 
 
+@pytest.fixture(scope="module")
+def payer(live):
+    """One account for the many tests that look only at what their own wish has changed."""
+    return live.account(credit="100.00")
+
+
 def balance(session, live):
     return session.get(f"{live.api}/account").json()["balance"]
+
+
+def spent_micros(session, live):
+    return round(float(balance(session, live)["spent"]) * 1_000_000)
 
 
 def prompt(text=""):
@@ -45,23 +55,22 @@ def test_a_picture_by_rest_from_the_wish_to_the_bytes(live):
     small = session.get(image["thumbnails"]["320"])
     assert Image.open(io.BytesIO(small.content)).size[0] == 320
     assert balance(session, live) == {
-        "available": "0.942000", "held": "0.000000", "spent": "0.058000", "currency": "USD",
+        "available": "0.942000",
+        "held": "0.000000",
+        "spent": "0.058000",
+        "currency": "USD",
     }
     assert calls_for(live, wish) == 1
 
 
-def test_without_prefer_the_answer_is_202_and_a_location(live):
-    session = live.account()
-    answer = session.post(f"{live.api}/generations", json={"prompt": prompt()})
+def test_without_prefer_the_answer_is_202_and_a_location(live, payer):
+    answer = payer.post(f"{live.api}/generations", json={"prompt": prompt()})
     assert answer.status_code == 202
-    assert session.get(answer.headers["Location"]).json()["id"] == answer.json()["id"]
+    assert payer.get(answer.headers["Location"]).json()["id"] == answer.json()["id"]
 
 
-def test_prefer_wait_that_is_too_short_answers_202(live):
-    session = live.account()
-    answer = session.post(
-        f"{live.api}/generations", json={"prompt": prompt("[latency:3]")}, headers={"Prefer": "wait=1"}
-    )
+def test_prefer_wait_that_is_too_short_answers_202(live, payer):
+    answer = payer.post(f"{live.api}/generations", json={"prompt": prompt("[latency:3]")}, headers={"Prefer": "wait=1"})
     assert answer.status_code == 202
     assert answer.json()["status"] == "running"
 
@@ -82,7 +91,9 @@ def test_64_posts_with_one_key_are_one_job_and_one_call(live):
     wish, headers = {"prompt": prompt()}, {"Idempotency-Key": str(uuid.uuid4()), **session.headers, **WAIT}
     with ThreadPoolExecutor(64) as pool:
         answers = list(
-            pool.map(lambda _: requests.post(f"{live.api}/generations", json=wish, headers=headers, timeout=60), range(64))
+            pool.map(
+                lambda _: requests.post(f"{live.api}/generations", json=wish, headers=headers, timeout=60), range(64)
+            )
         )
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["id"] for answer in answers}) == 1
@@ -90,10 +101,9 @@ def test_64_posts_with_one_key_are_one_job_and_one_call(live):
     assert balance(session, live)["spent"] == "0.058000"
 
 
-def test_the_event_stream_tells_the_whole_story(live):
-    session = live.account()
-    generation = session.post(f"{live.api}/generations", json={"prompt": prompt("[latency:1]")}).json()
-    with session.get(generation["links"]["events"], stream=True, headers={"Accept": "text/event-stream"}) as stream:
+def test_the_event_stream_tells_the_whole_story(live, payer):
+    generation = payer.post(f"{live.api}/generations", json={"prompt": prompt("[latency:1]")}).json()
+    with payer.get(generation["links"]["events"], stream=True, headers={"Accept": "text/event-stream"}) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         lines = [line for line in stream.iter_lines(decode_unicode=True) if line]
     names = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
@@ -106,12 +116,11 @@ def test_the_event_stream_tells_the_whole_story(live):
     assert last["cost"]["charged"] == "0.058000"
 
 
-def test_a_stream_goes_on_after_the_last_event_that_was_seen(live):
-    session = live.account()
-    generation = session.post(f"{live.api}/generations", json={"prompt": prompt()}, headers=WAIT).json()
-    again = session.get(generation["links"]["events"], headers={"Last-Event-ID": str(generation["version"] - 1)})
+def test_a_stream_goes_on_after_the_last_event_that_was_seen(live, payer):
+    generation = payer.post(f"{live.api}/generations", json={"prompt": prompt()}, headers=WAIT).json()
+    again = payer.get(generation["links"]["events"], headers={"Last-Event-ID": str(generation["version"] - 1)})
     assert [line for line in again.text.splitlines() if line.startswith("event: ")] == ["event: succeeded"]
-    seen = session.get(generation["links"]["events"], headers={"Last-Event-ID": str(generation["version"])})
+    seen = payer.get(generation["links"]["events"], headers={"Last-Event-ID": str(generation["version"])})
     assert "event:" not in seen.text
 
 
@@ -166,10 +175,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "outcomes", "code"), [(name, *row) for name, row in FAULTS.items()], ids=FAULTS)
-def test_a_fault_of_the_upstream_is_told_and_costs_nothing(fault, outcomes, code, live):
-    session = live.account(credit="1.00")
+def test_a_fault_of_the_upstream_is_told_and_costs_nothing(fault, outcomes, code, live, payer):
+    before = balance(payer, live)
     wish = prompt(f"[fault:{fault}]")
-    answer = session.post(f"{live.api}/generations", json={"prompt": wish, "image_size": "0.5K"}, headers=WAIT)
+    answer = payer.post(f"{live.api}/generations", json={"prompt": wish, "image_size": "0.5K"}, headers=WAIT)
     generation = answer.json()
     assert generation["status"] == "failed", answer.text
     assert [attempt["outcome"] for attempt in generation["attempts"]] == outcomes
@@ -179,29 +188,40 @@ def test_a_fault_of_the_upstream_is_told_and_costs_nothing(fault, outcomes, code
     assert generation["error"]["charged"] is False
     assert generation["images"] == []
     assert calls_for(live, wish) == len(outcomes)
-    assert balance(session, live) == {
-        "available": "1.000000", "held": "0.000000", "spent": "0.000000", "currency": "USD",
-    }
+    assert balance(payer, live) == before
 
 
-SURVIVED = ["wrong_mime", "jpeg", "webp", "snake_case", "thought_image_first", "all_thought", "two_images",
-            "missing_role", "extra_fields", "urlsafe_b64", "503x2", "429x1", "500x1", "hangup_beforex1"]
+SURVIVED = [
+    "wrong_mime",
+    "jpeg",
+    "webp",
+    "snake_case",
+    "thought_image_first",
+    "all_thought",
+    "two_images",
+    "missing_role",
+    "extra_fields",
+    "urlsafe_b64",
+    "503x2",
+    "429x1",
+    "500x1",
+    "hangup_beforex1",
+]
 
 
 @pytest.mark.parametrize("fault", SURVIVED)
-def test_an_odd_answer_or_a_passing_fault_still_brings_the_picture(fault, live):
-    session = live.account(credit="1.00")
-    answer = session.post(
+def test_an_odd_answer_or_a_passing_fault_still_brings_the_picture(fault, live, payer):
+    before = spent_micros(payer, live)
+    answer = payer.post(
         f"{live.api}/generations", json={"prompt": prompt(f"[fault:{fault}]"), "image_size": "0.5K"}, headers=WAIT
     )
     generation = answer.json()
     assert generation["status"] == "succeeded", answer.text
-    assert balance(session, live)["spent"] == "0.058000"
+    assert spent_micros(payer, live) == before + 58_000
 
 
-def test_half_the_pixels_are_kept_and_said(live):
-    session = live.account()
-    answer = session.post(
+def test_half_the_pixels_are_kept_and_said(live, payer):
+    answer = payer.post(
         f"{live.api}/generations", json={"prompt": prompt("[fault:wrong_size]"), "image_size": "1K"}, headers=WAIT
     )
     assert answer.json()["images"][0]["honoured"] == {"aspect_ratio": True, "image_size": False}
@@ -212,10 +232,9 @@ def test_the_audit_is_clean_after_all_of_it(live):
     live.manage("verifyblobs")
 
 
-def test_no_secret_is_in_the_log(live):
-    session = live.account()
-    session.post(f"{live.api}/generations", json={"prompt": prompt()}, headers=WAIT)
-    key = session.headers["Authorization"].removeprefix("Bearer ")
+def test_no_secret_is_in_the_log(live, payer):
+    payer.post(f"{live.api}/generations", json={"prompt": prompt()}, headers=WAIT)
+    key = payer.headers["Authorization"].removeprefix("Bearer ")
     log = live.log()
     assert live.env["EMULATOR_KEY"] not in log
     assert key not in log

@@ -25,7 +25,9 @@ def png(colour: str = "teal", size: tuple[int, int] = (16, 16)) -> bytes:
 def reply(*parts: dict, finish: str = "STOP", **candidate: object) -> dict:
     """A 200's body with these parts."""
     return {
-        "candidates": [{"index": 0, "finishReason": finish, "content": {"role": "model", "parts": list(parts)}, **candidate}],
+        "candidates": [
+            {"index": 0, "finishReason": finish, "content": {"role": "model", "parts": list(parts)}, **candidate}
+        ],
         "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4},
         "responseId": "response-1",
     }

@@ -32,9 +32,7 @@ def test_cancelling_twice_is_the_same_as_once(alice, submit):
 
 def test_a_picture_that_comes_in_spite_of_a_cancel_is_delivered_and_paid(alice, upstream, submit, work, money):
     generation = submit(alice)
-    upstream.says(
-        lambda: services.cancel(user=alice, public_id=generation.public_id) and reply(picture())
-    )
+    upstream.says(lambda: services.cancel(user=alice, public_id=generation.public_id) and reply(picture()))
     work(generation)
     assert generation.status == Status.SUCCEEDED
     assert money(alice)[2] == PRICE
@@ -43,9 +41,7 @@ def test_a_picture_that_comes_in_spite_of_a_cancel_is_delivered_and_paid(alice, 
 def test_after_a_cancel_no_further_attempt_is_made(alice, upstream, submit, work, money):
     before = money(alice)
     generation = submit(alice)
-    upstream.says(
-        lambda: services.cancel(user=alice, public_id=generation.public_id) and error(503, "UNAVAILABLE")
-    )
+    upstream.says(lambda: services.cancel(user=alice, public_id=generation.public_id) and error(503, "UNAVAILABLE"))
     work(generation)
     assert generation.status == Status.CANCELED
     assert len(upstream.calls) == 1

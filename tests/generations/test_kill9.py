@@ -43,9 +43,7 @@ def test_a_killed_worker_loses_nothing_and_charges_for_nothing(
     calls.touch()
     pk = 0 if point.startswith("after submit") else submit(alice).pk
 
-    child = run_module(
-        "tests.generations.doomed_worker", point, str(pk), str(calls), env=child_environment(tmp_path)
-    )
+    child = run_module("tests.generations.doomed_worker", point, str(pk), str(calls), env=child_environment(tmp_path))
     assert child.returncode == -9, child.stderr
 
     generation = Generation.objects.get()

@@ -9,8 +9,8 @@ from generations import leases, pipeline, settlement, sweeper
 from generations.audit import audit
 from generations.leases import LeaseLost
 from generations.models import Attempt, Generation, Status
-from generations.settlement import Conclusion
 from generations.providers.answer import durable_file, write_head
+from generations.settlement import Conclusion
 from generations.spool import reply_path
 from tests.generations.fakes import picture, reply
 from tests.generations.test_submit import in_threads

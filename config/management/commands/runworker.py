@@ -27,8 +27,15 @@ class Command(BaseCommand):
         process.start_keeper()
         try:
             app.worker_main(
-                ["worker", "--pool=threads", f"--concurrency={size}", "--queues=generations,renditions"]
-                + ["--without-gossip", "--without-mingle", f"--loglevel={settings.LOG_LEVEL}"]
+                [
+                    "worker",
+                    "--pool=threads",
+                    f"--concurrency={size}",
+                    "--queues=generations,renditions",
+                    "--without-gossip",
+                    "--without-mingle",
+                    f"--loglevel={settings.LOG_LEVEL}",
+                ]
             )
         finally:
             process.drain()
