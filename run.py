@@ -13,7 +13,7 @@ import http.client
 import importlib.util
 import json
 import os
-import secrets
+import select
 import shutil
 import signal
 import socket
@@ -262,54 +262,48 @@ def start(children: Children) -> int:
         require_free_port(host, port)
         install(children, "runtime")
         try:
-            return serve(children, host, port, data_dir)
+            return serve(children, host, port)
         finally:
             children.end_all()  # while the lock is still held
 
 
-def serve(children: Children, host: str, port: int, data_dir: Path) -> int:
-    facts = prepare(children)
-    if facts["emulator"] is not None:
-        start_emulator(children, data_dir, facts["emulator"])
-    web = start_web(children, host, port, facts["trusted_proxies"])
+def serve(children: Children, host: str, port: int) -> int:
+    emulator_port = free_port()
+    options = ["--emulator-port", emulator_port, "--requests-end-s", REQUESTS_END_S]
+    # An unbuffered pipe: a buffer could hold a line that select() does not know of.
+    pipe = {"stdout": subprocess.PIPE, "bufsize": 0}
+    web = children.start(PYTHON, "manage.py", "serve", *options, patience_s=DRAIN_S, **pipe)
+    emulator_environment = read_fact(children, web)
+    if emulator_environment is not None:
+        command = [PYTHON, "-m", "generations.emulator", "--port", emulator_port]
+        children.start(*command, env={**os.environ, **emulator_environment})
+        children.running.reverse()  # the web process ends first, while there is still somebody to paint
+    welcome = read_fact(children, web)
     children.wait_until(lambda: web.poll() is not None or is_alive(host, port))
     if web.poll() is None:
-        print(facts["welcome"], flush=True)
+        print(welcome, flush=True)
     children.wait_until(lambda: any(child.process.poll() is not None for child in children.running))
     if web.poll() is None:
         raise Problem("The emulator has ended, so everything else was ended with it.")
-    # Killed by a signal: 128 and its number, as shells report it.
-    return web.returncode if web.returncode >= 0 else 128 - web.returncode
+    code = web.returncode if web.returncode >= 0 else 128 - web.returncode  # as shells report a signal
+    print(f"The web process has ended by itself, with exit code {code}.", file=sys.stderr)
+    return code
 
 
-def prepare(children: Children) -> dict[str, Any]:
-    """Migrations, demo accounts, and what only Django knows about this instance."""
-    with tempfile.TemporaryFile() as output:
-        if children.call(PYTHON, "manage.py", "prepare", stdout=output):
-            raise Problem("Plantain was not started; the reason stands above.")
-        output.seek(0)
-        return json.load(output)
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
-def start_emulator(children: Children, data_dir: Path, environment: dict[str, str]) -> None:
-    """The stand-in for the upstream, on a port of its own choice, with a key that only the web process knows."""
-    port_file = data_dir / "emulator.port"
-    port_file.unlink(missing_ok=True)
-    os.environ["EMULATOR_KEY"] = secrets.token_urlsafe(24)
-    command = [PYTHON, "-m", "generations.emulator", "--port", "0", "--port-file", port_file]
-    emulator = children.start(*command, env={**os.environ, **environment})
-    children.wait_until(lambda: port_file.exists() or emulator.poll() is not None)
-    if emulator.poll() is not None:
-        raise Problem("The emulator did not start; the reason stands above.")
-    os.environ["EMULATOR_URL"] = f"http://127.0.0.1:{int(port_file.read_text())}/v1beta"
-
-
-def start_web(children: Children, host: str, port: int, trusted_proxies: list[str]) -> "subprocess.Popen[bytes]":
-    proxies = ["--forwarded-allow-ips", ",".join(trusted_proxies)] if trusted_proxies else ["--no-proxy-headers"]
-    where = ["--host", host, "--port", port, "--workers", 1, *proxies]
-    how = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", REQUESTS_END_S]
-    application = [PYTHON, "-m", "uvicorn", "config.asgi:application"]
-    return children.start(*application, *where, *how, patience_s=DRAIN_S)
+def read_fact(children: Children, web: "subprocess.Popen[bytes]") -> Any:
+    """The next line that the web process tells, which alone knows what the settings mean."""
+    assert web.stdout is not None
+    pipe = web.stdout
+    children.wait_until(lambda: bool(select.select([pipe], [], [], 0)[0]))
+    line = pipe.readline()
+    if not line:
+        raise Problem("Plantain was not started; the reason stands above.")
+    return json.loads(line)
 
 
 def is_alive(host: str, port: int) -> bool:

@@ -24,7 +24,7 @@ class Violation:
 
 ACCOUNT, TRANSFER, ENTRY = (model._meta.db_table for model in (LedgerAccount, Transfer, Entry))
 
-# What a transfer adds to the posted and to the pending balance of the account of entry `e`; `h` is the hold it resolves.
+# What transfer `t` adds to the posted and the pending balance of the account of entry `e`; `h` is the hold it resolves.
 POSTED = """CASE WHEN t.kind IN ('pending', 'void') THEN 0
     WHEN e.account_id = t.debit_id THEN -t.amount_micros ELSE t.amount_micros END"""
 PENDING = """CASE WHEN t.kind = 'direct' OR e.account_id = t.credit_id THEN 0

@@ -48,9 +48,7 @@ def main() -> None:
         ):
             assert time.monotonic() - started < 300, "a job never ended"
             time.sleep(1)
-        print(
-            f"{submitted} submitted, {options.kills} kills; all ended {time.monotonic() - started:.0f} s after the last start"
-        )
+        print(f"{submitted} submitted, {options.kills} kills; ended {time.monotonic() - started:.0f} s after the last")
         ended: dict[str, int] = {}
         charged = pictures = 0.0
         address = f"{live.api}/generations?limit=100"

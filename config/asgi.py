@@ -28,7 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 WSGI_THREADS = 40
 EVENT_STREAM = re.compile(r"^/api/v1/generations/[0-9a-f-]+/events/?$")
 
-django_wsgi = WSGIMiddleware(get_wsgi_application(), workers=WSGI_THREADS)
+django_wsgi = WSGIMiddleware(get_wsgi_application(), workers=WSGI_THREADS)  # type: ignore[arg-type]
 
 
 def waits(scope: Scope) -> bool:

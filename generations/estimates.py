@@ -32,7 +32,7 @@ def typical_latency_s(*, model: str, size: str) -> float:
     if known is None:
         recent = Attempt.objects.filter(generation__model=model, outcome="ok", elapsed_ms__isnull=False)
         recent = recent.filter(generation__spec__image_size=size).order_by("-pk")
-        times = list(recent.values_list("elapsed_ms", flat=True)[:SAMPLE])
+        times = [elapsed_ms or 0 for elapsed_ms in recent.values_list("elapsed_ms", flat=True)[:SAMPLE]]
         known = median(times) / 1000 if times else float(catalog.typical_latency_s(size))
         cache.set(key, known, KEPT_S)
     return known

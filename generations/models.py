@@ -35,6 +35,27 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Leased by a worker that has not renewed its lease in time."""
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=at).exclude(lease_owner="")
 
+    def matching(
+        self,
+        *,
+        status: str = "",
+        model: str = "",
+        kind: str = "",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        q: str = "",
+    ) -> "GenerationQuerySet":
+        """Those that fit every filter that is given."""
+        wanted = {
+            "status": status,
+            "model": model,
+            "kind": kind,
+            "created_at__gt": created_after,
+            "created_at__lt": created_before,
+            "prompt__icontains": q,
+        }
+        return self.filter(**{lookup: value for lookup, value in wanted.items() if value})
+
     def for_api(self) -> "GenerationQuerySet":
         """With all that an answer shows, in a constant number of queries."""
         return self.prefetch_related("attempts", "outputs__image__blob")

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -135,7 +136,7 @@ def _find_earlier(user: User, key: str, fingerprint: str) -> Submission | None:
     return Submission(generation=row.generation, is_replay=True, status_code=row.status_code)
 
 
-def get(*, user: User, public_id: object) -> Generation:
+def get(*, user: User, public_id: UUID | str) -> Generation:
     """One of the user's own generations. Raises NotFound, for other people's too."""
     generation = Generation.objects.for_api().filter(user=user, public_id=public_id).first()
     if generation is None:
@@ -143,7 +144,7 @@ def get(*, user: User, public_id: object) -> Generation:
     return generation
 
 
-def cancel(*, user: User, public_id: object) -> Generation:
+def cancel(*, user: User, public_id: UUID | str) -> Generation:
     """End a waiting generation at once. One that is being painted is asked to stop: no further attempt is made,
     and it is charged only if its picture still comes. Raises NotFound, Conflict."""
     generation = get(user=user, public_id=public_id)
@@ -162,7 +163,7 @@ def cancel(*, user: User, public_id: object) -> Generation:
     return generation
 
 
-def retry(*, user: User, public_id: object) -> Generation:
+def retry(*, user: User, public_id: UUID | str) -> Generation:
     """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)

@@ -119,7 +119,7 @@ def account_body(user: User, *, running: int) -> dict[str, Any]:
                 "limit": state.limit,
                 "used": state.used,
                 "remaining": state.remaining,
-                "resets_at": state.resets_at.isoformat() if state.resets_at else None,
+                "resets_at": state.resets_at.isoformat().replace("+00:00", "Z") if state.resets_at else None,
             }
             for state in quotas.describe_limits(user=user, running=running)
         ],

@@ -1,6 +1,7 @@
 """The JSON of a generation (CONTRACT 5), rendered in one place for answers, lists and events."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -59,13 +60,17 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "error": _error(generation),
         "source": generation.source,
         "reused_from": None,
-        "created_at": generation.created_at.isoformat(),
-        "started_at": generation.started_at.isoformat() if generation.started_at else None,
-        "finished_at": generation.finished_at.isoformat() if generation.finished_at else None,
+        "created_at": _moment(generation.created_at),
+        "started_at": _moment(generation.started_at),
+        "finished_at": _moment(generation.finished_at),
         "elapsed_ms": _elapsed_ms(generation),
         "version": generation.version,
         "links": _links(generation, request),
     }
+
+
+def _moment(value: datetime | None) -> str | None:
+    return value.isoformat().replace("+00:00", "Z") if value else None
 
 
 def _error(generation: Generation) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from rest_framework import serializers
 
-from gallery.api.serializers import ImageSerializer
+from gallery.api.serializers import ImageSerializer, MomentField, QueryParameters
 from generations import catalog
+from generations.models import Status
 
 
 class GenerationRequestSerializer(serializers.Serializer):
@@ -16,6 +17,20 @@ class GenerationRequestSerializer(serializers.Serializer):
     modalities = serializers.ListField(child=serializers.ChoiceField(["TEXT", "IMAGE"]), required=False)
     seed = serializers.IntegerField(required=False, allow_null=True)
     client_id = serializers.UUIDField(required=False, allow_null=True, help_text="An alias of Idempotency-Key.")
+
+
+class GenerationListQuery(QueryParameters):
+    """Which of my generations."""
+
+    status = serializers.ChoiceField(Status.values, required=False)
+    model = serializers.CharField(max_length=100, required=False, help_text="An id or an alias.")
+    kind = serializers.ChoiceField(["image", "video"], required=False)
+    created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
+    created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
+    q = serializers.CharField(max_length=200, required=False, help_text="Text that the prompt contains, in any case.")
+
+    def validate_model(self, value: str) -> str:
+        return catalog.get_model(value).id
 
 
 class CostSerializer(serializers.Serializer):
@@ -42,7 +57,7 @@ class GenerationErrorSerializer(serializers.Serializer):
 
 
 class LinksSerializer(serializers.Serializer):
-    # `self` cannot be a class attribute's name that reads well; the declared fields are renamed below.
+    # A class attribute named `self` would be hard to read, so that field is added below.
     events = serializers.URLField()
     cancel = serializers.URLField()
 
@@ -66,7 +81,7 @@ class GenerationSerializer(serializers.Serializer):
     cost = CostSerializer()
     attempts = AttemptSerializer(many=True)
     error = GenerationErrorSerializer(allow_null=True)
-    source = serializers.ChoiceField(["web", "rest", "gemini", "openai", "cli"])
+    source = serializers.ChoiceField(["web", "rest", "gemini", "openai", "cli"])  # type: ignore[assignment]
     reused_from = serializers.UUIDField(allow_null=True)
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
@@ -86,7 +101,7 @@ class PriceSerializer(serializers.Serializer):
 
 class ModelSerializer(serializers.Serializer):
     id = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     aliases = serializers.ListField(child=serializers.CharField())
     kinds = serializers.ListField(child=serializers.CharField())
     sizes = serializers.ListField(child=serializers.CharField())

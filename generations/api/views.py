@@ -1,34 +1,34 @@
 """REST for generations, models and the account's own figures: parse, call one service, render."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.pagination import BasePagination
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import caller, key_of
 from accounts.api.serializers import account_body
-from accounts.errors import FieldError, InvalidInput
+from accounts.errors import InvalidInput
 from accounts.ledger import format_usd
 from accounts.models import Price
+from gallery.api.views import AnyAccept
 from generations import catalog, services
 from generations.api.bodies import generation_bodies, generation_body
 from generations.api.serializers import (
     AccountSerializer,
+    GenerationListQuery,
     GenerationRequestSerializer,
     GenerationSerializer,
     LimitSerializer,
     ModelSerializer,
 )
-from generations.models import Generation, GenerationQuerySet, Status
+from generations.models import Generation
 from generations.spec import parse_create_body
 
 IDEMPOTENCY_HEADER = OpenApiParameter(
@@ -68,68 +68,31 @@ class GenerationList(APIView):
         wish = parse_create_body(request.data, default_image_size=settings.DEFAULT_IMAGE_SIZE)
         key = idempotency_key(request, str(wish.client_id) if wish.client_id else "")
         submission = services.submit(
-            user=request.user, spec=wish.spec, source="rest", api_key=request.auth, idempotency_key=key
+            user=caller(request), spec=wish.spec, source="rest", api_key=key_of(request), idempotency_key=key
         )
-        generation = services.get(user=request.user, public_id=submission.generation.public_id)
+        generation = services.get(user=caller(request), public_id=submission.generation.public_id)
         body = generation_body(generation, request)
         response = Response(body, status=submission.status_code, headers={"Location": body["links"]["self"]})
         if submission.is_replay:
             response["Idempotency-Replayed"] = "true"
         return response
 
+    @property
+    def pagination_class(self) -> type[CursorPagination]:
+        """Looked up when it is needed: the class is the roof's, and the roof imports this module."""
+        return self.settings.DEFAULT_PAGINATION_CLASS
+
     @extend_schema(
-        operation_id="generations_list",
-        responses=GenerationSerializer(many=True),
-        parameters=[
-            OpenApiParameter("status", str, enum=Status.values),
-            OpenApiParameter("model", str),
-            OpenApiParameter("kind", str),
-            OpenApiParameter("created_after", OpenApiTypes.DATETIME),
-            OpenApiParameter("created_before", OpenApiTypes.DATETIME),
-            OpenApiParameter("q", str, description="Words of the prompt."),
-        ],
+        operation_id="generations_list", parameters=[GenerationListQuery], responses=GenerationSerializer(many=True)
     )
     def get(self, request: Request) -> Response:
         """The caller's generations, newest first."""
-        queryset = _filtered(Generation.objects.for_api().filter(user=request.user), request.query_params)
-        paginator: BasePagination = self.settings.DEFAULT_PAGINATION_CLASS()
-        page = paginator.paginate_queryset(queryset, request, view=self) or []
+        paginator = self.pagination_class()
+        parameters = [parameter["name"] for parameter in paginator.get_schema_operation_parameters(self)]
+        wanted = GenerationListQuery.read(request, also=parameters)
+        generations = Generation.objects.for_api().filter(user=caller(request)).matching(**wanted)
+        page = paginator.paginate_queryset(generations, request, view=self) or []
         return paginator.get_paginated_response(generation_bodies(page, request))
-
-
-def _filtered(queryset: GenerationQuerySet, query: Mapping[str, str]) -> GenerationQuerySet:
-    """Narrow a list by the query string. Raises InvalidInput for what is not a filter, and for bad values."""
-    lookups = {"kind": "kind", "q": "prompt__icontains"}
-    errors: list[FieldError] = []
-    for name, value in query.items():
-        if name in ("cursor", "limit"):
-            continue
-        if name == "status" and value in Status.values:
-            queryset = queryset.filter(status=value)
-        elif name == "model":
-            queryset = queryset.filter(model=catalog.get_model(value).id)
-        elif name in ("created_after", "created_before"):
-            moment = _moment(value)
-            if moment is None or moment.tzinfo is None:
-                errors.append(FieldError(name, f"{name} must be an ISO 8601 time with a zone."))
-                continue
-            queryset = queryset.filter(**{"created_at__gt" if name == "created_after" else "created_at__lt": moment})
-        elif name in lookups:
-            queryset = queryset.filter(**{lookups[name]: value})
-        elif name == "status":
-            errors.append(FieldError(name, f"status must be one of {', '.join(Status.values)}."))
-        else:
-            errors.append(FieldError(name, f"{name} is not a filter of this list."))
-    if errors:
-        raise InvalidInput(errors[0].message, errors=tuple(errors))
-    return queryset
-
-
-def _moment(value: str) -> Any:
-    try:
-        return parse_datetime(value.replace(" ", "+"))
-    except ValueError:
-        return None
 
 
 class GenerationDetail(APIView):
@@ -138,7 +101,7 @@ class GenerationDetail(APIView):
     @extend_schema(operation_id="generations_get", responses=GenerationSerializer)
     def get(self, request: Request, public_id: str) -> Response:
         """One generation as it is now."""
-        return Response(generation_body(services.get(user=request.user, public_id=public_id), request))
+        return Response(generation_body(services.get(user=caller(request), public_id=public_id), request))
 
 
 class GenerationCancel(APIView):
@@ -147,7 +110,7 @@ class GenerationCancel(APIView):
     @extend_schema(operation_id="generations_cancel", request=None, responses=GenerationSerializer)
     def post(self, request: Request, public_id: str) -> Response:
         """Cancel: at once while it waits; while it is painted it is asked to stop, and charged only if it delivers."""
-        return Response(generation_body(services.cancel(user=request.user, public_id=public_id), request))
+        return Response(generation_body(services.cancel(user=caller(request), public_id=public_id), request))
 
 
 class GenerationRetry(APIView):
@@ -156,21 +119,11 @@ class GenerationRetry(APIView):
     @extend_schema(operation_id="generations_retry", request=None, responses=GenerationSerializer)
     def post(self, request: Request, public_id: str) -> Response:
         """Queue a failed or cancelled generation again."""
-        return Response(generation_body(services.retry(user=request.user, public_id=public_id), request))
-
-
-class AnyAccept(BaseContentNegotiation):
-    """EventSource clients accept text/event-stream only; the check of the request still answers in JSON."""
-
-    def select_parser(self, request: Request, parsers: list[Any]) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: list[Any], format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
+        return Response(generation_body(services.retry(user=caller(request), public_id=public_id), request))
 
 
 class GenerationEvents(GenerationDetail):
-    content_negotiation_class = AnyAccept
+    content_negotiation_class = AnyAccept  # EventSource clients accept nothing but text/event-stream
 
     @extend_schema(
         operation_id="generations_events",
@@ -242,5 +195,5 @@ class AccountLimits(APIView):
 
 def _account_body(request: Request) -> dict[str, Any]:
     # Running jobs are counted up here: the accounts floor knows nothing of them.
-    running = Generation.objects.unfinished().filter(user=request.user).count()
-    return account_body(request.user, running=running)
+    running = Generation.objects.unfinished().filter(user=caller(request)).count()
+    return account_body(caller(request), running=running)

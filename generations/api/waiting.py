@@ -5,13 +5,14 @@ The synchronous view does all the work and the checks; these wrappers run it in 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import orjson
 from asgiref.sync import sync_to_async
 from django.db import connections
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.response import Response
 
 from generations.api.bodies import generation_body
@@ -22,8 +23,8 @@ MAX_WAIT_S = 60
 HEARTBEAT_S = 15.0
 PROGRESS_S = 2.0
 
-SyncView = Callable[..., HttpResponse]
-AsyncView = Callable[..., Awaitable[HttpResponse]]
+SyncView = Callable[..., HttpResponseBase]
+AsyncView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def preferred_wait_s(header: str) -> int:
@@ -38,10 +39,10 @@ def preferred_wait_s(header: str) -> int:
 def waits_when_asked(view: SyncView) -> AsyncView:
     """A view of the same answers, whose 202 becomes a 200 when the generation ends within `Prefer: wait=N`."""
 
-    async def waiting_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def waiting_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = await sync_to_async(view)(request, *args, **kwargs)
         wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
-        if not wait_s or response.status_code != 202:
+        if not wait_s or response.status_code != 202 or not isinstance(response, Response):
             return response
         response["Preference-Applied"] = f"wait={wait_s}"
         body = await _wait_for_end(response.data["id"], request, wait_s)
@@ -64,7 +65,7 @@ async def _wait_for_end(public_id: str, request: HttpRequest, wait_s: float) -> 
             await watch.wait(remaining_s)
 
 
-def _with_body(response: HttpResponse, body: dict[str, Any], status: int) -> HttpResponse:
+def _with_body(response: Response, body: dict[str, Any], status: int) -> Response:
     finished = Response(body, status=status, headers=dict(response.items()))
     for name in ("accepted_renderer", "accepted_media_type", "renderer_context"):
         setattr(finished, name, getattr(response, name))
@@ -81,9 +82,9 @@ def _read_body(pk: int, request: HttpRequest) -> dict[str, Any]:
 def streams_events(view: SyncView) -> AsyncView:
     """A view that checks as `view` does and then answers with server-sent events instead of its body."""
 
-    async def stream_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def stream_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = await sync_to_async(view)(request, *args, **kwargs)
-        if response.status_code != 200:
+        if response.status_code != 200 or not isinstance(response, Response):
             return response
         pk = await Generation.objects.values_list("pk", flat=True).aget(public_id=response.data["id"])
         last_seen = request.headers.get("Last-Event-ID", "")

@@ -51,7 +51,8 @@ class Command(BaseCommand):
                 raise CommandError(f"{OUTCOMES[error.outcome].message} ({error.outcome}: {error.detail})") from error
             reply = provider.read(answer)
             if reply.chosen is None:
-                raise CommandError(f"{OUTCOMES[reply.outcome].message} ({reply.outcome}, HTTP {answer.status})")
+                outcome = OUTCOMES[reply.outcome or "no_image"]
+                raise CommandError(f"{outcome.message} ({outcome.name}, HTTP {answer.status})")
             try:
                 decode_base64_to_file(reply.chosen.data, target, max_bytes=OUTPUT_LIMITS.max_bytes)
                 facts = verify_image(target, limits=OUTPUT_LIMITS)
