@@ -84,7 +84,7 @@ def _transfer_guards() -> list[Guard]:
             f"""NEW.kind IN ('post', 'void') AND NOT EXISTS (
                 SELECT 1 FROM {table} hold WHERE hold.id = NEW.hold_id AND hold.kind = 'pending'
                 AND hold.debit_id = NEW.debit_id AND hold.credit_id = NEW.credit_id
-                AND NEW.amount_micros <= hold.amount_micros)""",  # noqa: S608 - the names are ours
+                AND NEW.amount_micros <= hold.amount_micros)""",
         ),
         Guard(
             table,
@@ -96,7 +96,7 @@ def _transfer_guards() -> list[Guard]:
                 AND NEW.kind = 'direct' AND captured.debit_id = NEW.credit_id AND captured.credit_id = NEW.debit_id
                 AND NEW.amount_micros <= captured.amount_micros - COALESCE((
                     SELECT SUM(earlier.amount_micros) FROM {table} earlier
-                    WHERE earlier.refunds_id = NEW.refunds_id), 0))""",  # noqa: S608
+                    WHERE earlier.refunds_id = NEW.refunds_id), 0))""",
             # Two refunds of one capture would not see each other; both credit the same wallet.
             lock=f"PERFORM 1 FROM {LedgerAccount._meta.db_table}"
             " WHERE id = NEW.credit_id AND NEW.refunds_id IS NOT NULL FOR NO KEY UPDATE;",

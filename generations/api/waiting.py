@@ -6,6 +6,7 @@ The synchronous view does all the work and the checks; these wrappers run it in 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import wraps
 from typing import Any
 
 import orjson
@@ -39,6 +40,7 @@ def preferred_wait_s(header: str) -> int:
 def waits_when_asked(view: SyncView) -> AsyncView:
     """A view of the same answers, whose 202 becomes a 200 when the generation ends within `Prefer: wait=N`."""
 
+    @wraps(view)  # with its attributes: the exemption from CSRF, and the class from which OpenAPI is made
     async def waiting_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = await sync_to_async(view)(request, *args, **kwargs)
         wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
@@ -48,7 +50,6 @@ def waits_when_asked(view: SyncView) -> AsyncView:
         body = await _wait_for_end(response.data["id"], request, wait_s)
         return await sync_to_async(_with_body)(response, body, 200 if body["finished_at"] else 202)
 
-    waiting_view.csrf_exempt = True  # type: ignore[attr-defined]  # as REST framework's own views: it checks itself
     return waiting_view
 
 
@@ -82,6 +83,7 @@ def _read_body(pk: int, request: HttpRequest) -> dict[str, Any]:
 def streams_events(view: SyncView) -> AsyncView:
     """A view that checks as `view` does and then answers with server-sent events instead of its body."""
 
+    @wraps(view)
     async def stream_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = await sync_to_async(view)(request, *args, **kwargs)
         if response.status_code != 200 or not isinstance(response, Response):
@@ -96,7 +98,6 @@ def streams_events(view: SyncView) -> AsyncView:
         stream["X-Accel-Buffering"] = "no"
         return stream
 
-    stream_view.csrf_exempt = True  # type: ignore[attr-defined]
     return stream_view
 
 

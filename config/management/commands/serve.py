@@ -23,6 +23,7 @@ from config.settings import keep_secret
 
 DEMO = "demo@plantain.local"
 STAFF = "staff@plantain.local"
+DEMO_CREDIT_MICROS = 25_000_000  # the sign-up credit would be spent within the first half hour
 PROMPT = "A fox reading a newspaper under a banana tree, watercolour"
 
 
@@ -93,7 +94,8 @@ def demo_password(email: str) -> str:
     password = keep_secret(f"password-{name}", lambda: secrets.token_urlsafe(12))
     user = User.objects.filter(email=email).first()
     if user is None:
-        create_account(email=email, password=password, is_staff=email == STAFF, name=name.title())
+        credit_micros = DEMO_CREDIT_MICROS if email == DEMO else None
+        create_account(email=email, password=password, is_staff=email == STAFF, credit_micros=credit_micros)
     elif not user.check_password(password):
         return "as you have set it"
     return password
