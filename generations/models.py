@@ -167,7 +167,8 @@ class Output(models.Model):
     attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="outputs")
     image = models.OneToOneField("gallery.Image", on_delete=models.PROTECT, related_name="output")
     index = models.PositiveSmallIntegerField(default=0)
-    thought_signature = models.TextField(blank=True)  # byte-exact: an edit of this picture needs it
+    # The base64 text as it came, to the byte: an edit of this picture needs it. Bytes, as it is not for reading.
+    thought_signature = models.BinaryField(default=b"", blank=True)
 
     class Meta:
         ordering = ["index"]

@@ -98,7 +98,7 @@ def succeed(
                 attempt=attempt,
                 image=image,
                 index=index,
-                thought_signature=picture.thought_signature,
+                thought_signature=picture.thought_signature.encode(),
             )
             blob_id = image.blob_id
             transaction.on_commit(lambda blob_id=blob_id: make_renditions.delay(blob_id))  # type: ignore[misc]

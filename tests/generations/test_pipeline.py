@@ -169,7 +169,7 @@ def test_a_thought_picture_is_not_taken_for_the_final_one(alice, upstream, submi
     generation = work(submit(alice))
     output = generation.outputs.get()
     assert output.image.blob.dominant_colour == "#0000ff"
-    assert output.thought_signature == "c2lnbg=="
+    assert bytes(output.thought_signature) == b"c2lnbg=="
 
 
 def test_the_text_part_becomes_text_and_caption(alice, upstream, submit, work):

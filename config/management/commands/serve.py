@@ -107,7 +107,8 @@ def demo_key() -> str:
     if kept.exists() and not _is_valid(kept.read_text()):
         kept.unlink()
     demo = User.objects.get(email=DEMO)
-    return keep_secret(kept.name, lambda: keys.create_key(user=demo, name="first steps").secret)
+    scopes = keys.scopes_of_role(demo)
+    return keep_secret(kept.name, lambda: keys.create_key(user=demo, name="first steps", scopes=scopes).secret)
 
 
 def _is_valid(raw: str) -> bool:
