@@ -322,20 +322,26 @@ def is_alive(host: str, port: int) -> bool:
 
 
 def test(children: Children, args: list[str]) -> int:
-    """The suite in a directory of its own; neither the environment nor `.env` decides what it tests."""
+    """The suite; `--services` names the engines, everything else is pytest's."""
     services = {}
     if "--services" in args:
         args = [arg for arg in args if arg != "--services"]
         services["DATABASE_URL"] = os.environ.get("DATABASE_URL") or "postgres://postgres@127.0.0.1:5432/plantain"
         services["REDIS_URL"] = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/15"
     install(children, "dev")
-    with tempfile.TemporaryDirectory(prefix="plantain-test-") as data_dir:
-        own = {"DATA_DIR": data_dir, "ENV_FILE": os.devnull, **services}
-        env = {name: value for name, value in os.environ.items() if name not in settings_names()} | own
+    with clean_environment(**services) as env:
         if services and children.call(PYTHON, "-m", "tests.services", env=env):
             return 1
         pytest = [PYTHON, "-m", "pytest", "-n", min(4, os.cpu_count() or 1), "--dist", "worksteal"]
         return children.call(*pytest, *args, env=env, farewell=signal.SIGINT)
+
+
+@contextlib.contextmanager
+def clean_environment(**settings: str) -> Iterator[dict[str, str]]:
+    """A directory of its own, and no setting of this machine's: neither its environment nor its `.env`."""
+    with tempfile.TemporaryDirectory(prefix="plantain-test-") as data_dir:
+        own = {"DATA_DIR": data_dir, "ENV_FILE": os.devnull, **settings}
+        yield {name: value for name, value in os.environ.items() if name not in settings_names()} | own
 
 
 def settings_names() -> set[str]:
@@ -349,7 +355,7 @@ CHECKS: dict[str, list[object]] = {
     "lint": ["-m", "ruff", "check", "."],
     "format": ["-m", "ruff", "format", "--check", "."],
     "types": ["-m", "mypy", "."],
-    "floors": [VENV / "bin" / "lint-imports"],
+    "floors": [VENV / "bin" / "lint-imports", "--no-logo"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
     "settings": ["manage.py", "check"],
     "openapi": ["-m", "pytest", "-q", "tests/contract/test_openapi.py"],
@@ -360,10 +366,11 @@ def check(children: Children) -> int:
     """Every check, also when an earlier one has failed."""
     install(children, "dev")
     failed = []
-    for name, command in CHECKS.items():
-        print("== " + name, flush=True)
-        if children.call(PYTHON, *command):
-            failed.append(name)
+    with clean_environment() as env:
+        for name, command in CHECKS.items():
+            print("== " + name, flush=True)
+            if children.call(PYTHON, *command, env=env):
+                failed.append(name)
     print(f"Failed: {', '.join(failed)}." if failed else "Every check passed.")
     return 1 if failed else 0
 
