@@ -196,9 +196,11 @@ def install(children: Children, kind: str) -> None:
         children.wait_until(lambda: try_lock(lock))
         if is_installed(kind):
             return
-        print("Installing the dependencies into .venv; this happens once and takes up to a minute.", flush=True)
+        print("Installing the dependencies into .venv; this happens once and takes up to a minute.", file=sys.stderr)
         uv = find_uv()
         make_venv(children, uv)
+        for name in LOCKS:  # from here on it is neither what it was nor what it will be
+            stamp_of(name).unlink(missing_ok=True)
         pip = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-compile"]
         installer = [*uv, "pip", "install", "--python", PYTHON] if uv else pip
         with open(VENV / "install.log", "w") as log:
@@ -235,8 +237,9 @@ def find_uv() -> list[str]:
 def make_venv(children: Children, uv: list[str]) -> None:
     """Make .venv, unless there is one of this Python that the installer can use."""
     fits = f"import sys; sys.exit(f'{{sys.version.split()[0]}} {{sys.base_prefix}}' != {THIS_PYTHON!r})"
-    question = fits if uv else "import pip; " + fits
-    if PYTHON.exists() and children.call(PYTHON, "-c", question, stderr=subprocess.DEVNULL) == 0:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    has_fitting = PYTHON.exists() and children.call(PYTHON, "-c", fits, **quiet) == 0
+    if has_fitting and (uv or children.call(PYTHON, "-m", "ensurepip", **quiet) == 0):  # uv makes them without pip
         return
     if not uv and importlib.util.find_spec("ensurepip") is None:
         raise Problem(

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import triggers
 from accounts.apps import guard_ledger
 from accounts.checks import check_ledger_triggers
-from accounts.models import Entry, LedgerAccount, Price, Transfer
+from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer
 
 MONEY = ["LedgerAccount", "Transfer", "Entry", "Price", "Plan", "Quota", "Usage"]
 GUARDED = ["LedgerAccount", "Transfer", "Entry", "Price"]
@@ -183,6 +183,18 @@ def drop(name: str, table: str) -> None:
 def test_a_migrated_database_has_all_its_triggers():
     assert triggers.missing_triggers(connection) == []
     call_command("check", databases=["default"])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_a_transactional_test_finds_the_seeded_rows_and_the_triggers_and_nothing_else(alice, time):
+    """The second time shows what the first left behind."""
+    assert Plan.objects.filter(name="free").exists()
+    assert Price.objects.exists()
+    assert triggers.missing_triggers(connection) == []
+    assert Transfer.objects.count() == 1
+    LedgerAccount.objects.create(code=f"left by the {time}", kind="revenue")
+    assert LedgerAccount.objects.filter(code__startswith="left").count() == 1
 
 
 @pytest.mark.django_db

@@ -41,10 +41,13 @@ def write_with(**options):
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(level="INFO", **options))
     root = logging.getLogger()
+    level = root.level
     root.addHandler(handler)
+    root.setLevel("INFO")
     structlog.contextvars.clear_contextvars()
     yield stream.getvalue
     root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize(

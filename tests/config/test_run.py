@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +79,14 @@ class Instance:
         (pid,) = (pid for pid, command in self.descendants().items() if module in command)
         return pid
 
-    def api(self, path, *, key=None):
+    def api(self, path, *, key=None, body=None, **headers):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/v1/{path}", headers={"Authorization": f"Bearer {key or self.key}"}
+            f"http://127.0.0.1:{self.port}/api/v1/{path}",
+            data=json.dumps(body).encode() if body else None,
+            headers={"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json", **headers},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -237,6 +240,20 @@ def test_two_instances_do_not_meet_and_each_ends_when_asked(start):
     assert first.end(signal.SIGTERM) == 0
     assert second.api("account")[0] == 200
     assert second.end(signal.SIGINT) == 0
+
+
+@pytest.mark.slow
+def test_a_request_that_waits_is_answered_before_the_end_and_its_picture_is_finished(start):
+    instance = start(EMULATOR_LATENCY_S="3")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(instance.api, "generations", body={"prompt": "a fox"}, prefer="wait=60")
+        while not any(row["status"] == "running" for row in instance.api("generations")[1]["results"]):
+            assert not waiting.done()
+        assert instance.end(signal.SIGTERM) == 0
+        status, generation = waiting.result()
+    assert (status, generation["status"]) == (202, "running")
+    again = start()
+    assert again.api(f"generations/{generation['id']}")[1]["status"] == "succeeded"
 
 
 @pytest.mark.slow

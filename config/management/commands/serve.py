@@ -6,13 +6,14 @@ One process for both, because starting Django twice would take half of the time 
 import json
 import os
 import secrets
+import socket
 import sys
 from typing import Any
 
 import uvicorn
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import keys
 from accounts.errors import NotAuthenticated
@@ -20,11 +21,20 @@ from accounts.models import User
 from accounts.users import create_account
 from config.checks import SETTINGS
 from config.settings import keep_secret
+from generations.events import hub
 
 DEMO = "demo@plantain.local"
 STAFF = "staff@plantain.local"
 DEMO_CREDIT_MICROS = 25_000_000  # the sign-up credit would be spent within the first half hour
+STARTUP_FAILURE = 3  # as uvicorn's own command line
 PROMPT = "A fox reading a newspaper under a banana tree, watercolour"
+
+
+class Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Requests that wait for a picture are answered with what there is, before open connections are cut off."""
+        hub.close()
+        await super().shutdown(sockets)
 
 
 class Command(BaseCommand):
@@ -43,7 +53,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         self._tell("\n".join(welcome()))
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads our output any more
-        uvicorn.run(
+        config = uvicorn.Config(
             "config.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
@@ -55,6 +65,10 @@ class Command(BaseCommand):
             forwarded_allow_ips=settings.TRUSTED_PROXIES,
             timeout_graceful_shutdown=options["requests_end_s"],
         )
+        server = Server(config)
+        server.run()
+        if not server.started:
+            raise CommandError("The web server could not start.", returncode=STARTUP_FAILURE)
 
     def _tell(self, fact: object) -> None:
         self.stdout.write(json.dumps(fact))
