@@ -4,14 +4,18 @@ from collections.abc import Iterator
 
 from django.db.models import Count, F, Q
 
-from accounts.audit import Violation, audit_ledger
+from accounts.audit import Violation, audit_ledger, snapshot
 from accounts.models import Transfer
 from generations.models import TERMINAL, Attempt, Generation, Output, Status
 
 
 def audit() -> list[Violation]:
-    """Every violation by name, of the ledger alone and of the ledger against the generations."""
-    return [*audit_ledger(), *_audit_generations()]
+    """Every violation by name, of the ledger alone and of the ledger against the generations.
+
+    All of it at one moment of the database: between two queries a server that works would look like a violation.
+    """
+    with snapshot():
+        return [*audit_ledger(), *_audit_generations()]
 
 
 def _audit_generations() -> Iterator[Violation]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts import ledger, quotas
+from accounts.errors import Conflict
 from gallery import storage
 from generations import events, leases, settlement, spool
 from generations.leases import LeaseLost
@@ -86,7 +87,10 @@ def release_expired_holds() -> int:
     released = 0
     for hold in ledger.expired_holds(timezone.now())[:BATCH]:
         if not Generation.objects.unfinished().filter(hold=hold).exists():
-            ledger.release(hold=hold, reason="expired")
+            try:
+                ledger.release(hold=hold, reason="expired")
+            except Conflict:  # its job was settled between the two queries
+                continue
             log.error("hold_leaked", hold=str(hold.pk), reference=hold.reference)
             released += 1
     return released
