@@ -123,5 +123,5 @@ def account_body(user: User, *, running: int) -> dict[str, Any]:
             }
             for state in quotas.describe_limits(user=user, running=running)
         ],
-        "created_at": user.created_at.isoformat(),
+        "created_at": user.created_at.isoformat().replace("+00:00", "Z"),
     }
