@@ -112,7 +112,7 @@ def test_an_account_is_described_as_promised(alice):
         "name": "Alice",
         "plan": "free",
         "balance": {"available": "1.000000", "held": "0.000000", "spent": "0.000000", "currency": "USD"},
-        "created_at": alice.created_at.isoformat(),
+        "created_at": alice.created_at.isoformat().replace("+00:00", "Z"),
     }
     assert [(limit["name"], limit["limit"], limit["used"], limit["remaining"]) for limit in limits] == [
         ("images_per_day", 40, 0, 40),
