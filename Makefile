@@ -4,7 +4,7 @@ UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
-.PHONY: start test test-services check format lock upgrade openapi
+.PHONY: start test test-services check format lock upgrade openapi screenshots
 
 start:
 	python3 run.py
@@ -33,3 +33,7 @@ upgrade:
 
 openapi:
 	python3 run.py manage spectacular --format openapi-json --validate --file docs/openapi.json
+
+# The README's pictures, from a running site; needs a Chromium.
+screenshots:
+	.venv/bin/python -m tests.browser.screenshots docs/img

@@ -1,5 +1,6 @@
 """The REST ground: JSON bodies in, pages and problem+json out (CONTRACT 5). The one renderer of errors for /api/."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +8,9 @@ import orjson
 import structlog
 from django.conf import settings
 from django.core import signing
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as rest
 from rest_framework.pagination import Cursor, CursorPagination
@@ -34,6 +34,7 @@ from accounts.errors import (
 log = structlog.get_logger(__name__)
 
 API_PREFIX = "/api/"
+PROGRAMS = re.compile(r"/(?:api|v1|v1beta|v1alpha|_allauth)(?:/|$)")
 DATABASE_RETRY_S = 2
 
 
@@ -135,7 +136,7 @@ def without_trailing_slashes(endpoints: list[tuple[str, str, str, Any]], **kwarg
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """REST framework's exception handler. What is not known here goes on to Django, its log and `server_error`."""
-    error = _as_service_error(exc)
+    error = as_service_error(exc)
     if error is None:
         return None
     if isinstance(exc, OperationalError | InterfaceError):
@@ -166,20 +167,22 @@ def render_problem(error: ServiceError, request: HttpRequest | Request) -> JsonR
 
 @csrf_exempt
 def api_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """handler404, and the last route below /api/: DEBUG's own page would answer a program in HTML."""
-    if request.path.startswith(API_PREFIX):
-        return render_problem(NotFound("There is nothing at this address."), request)
-    return defaults.page_not_found(request, exception or Http404())
+    """The last route below /api/: DEBUG's own page would answer a program in HTML."""
+    return render_problem(NotFound("There is nothing at this address."), request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500."""
-    if request.path.startswith(API_PREFIX):
-        return render_problem(ServiceError(), request)
-    return defaults.server_error(request)
+    """What a program is told of a fault of ours, which names nothing but the request's id."""
+    return render_problem(ServiceError(), request)
 
 
-def _as_service_error(exc: Exception) -> ServiceError | None:
+def is_for_programs(path: str) -> bool:
+    """Whether programs ask here: they are answered in JSON, and never sent elsewhere."""
+    return PROGRAMS.match(path) is not None
+
+
+def as_service_error(exc: Exception) -> ServiceError | None:
+    """The error of ours that an exception of Django or REST framework stands for; None for what nobody foresaw."""
     match exc:
         case ServiceError():
             return exc
@@ -208,7 +211,7 @@ def _as_service_error(exc: Exception) -> ServiceError | None:
             return RateLimited(retry_after=None if exc.wait is None else max(1, round(exc.wait)))  # type: ignore[attr-defined]
         case RequestDataTooBig():
             return PayloadTooLarge(limit_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-        case SuspiciousOperation():
+        case SuspiciousOperation() | BadRequest():
             return InvalidInput()
         case OperationalError() | InterfaceError():
             return ServiceUnavailable(retry_after=DATABASE_RETRY_S)

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class PlantainConfig(AppConfig):
@@ -13,3 +14,9 @@ class PlantainConfig(AppConfig):
         from config.checks import register_checks
 
         register_checks()
+
+
+class PlantainAdminConfig(AdminConfig):
+    """django.contrib.admin with our site in place of its own."""
+
+    default_site = "config.admin_site.PlantainAdmin"

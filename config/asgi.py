@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 WSGI_THREADS = 40
-EVENT_STREAM = re.compile(r"^/api/v1/generations/[0-9a-f-]+/events/?$")
+EVENT_STREAM = re.compile(r"^(/api/v1/generations/[0-9a-f-]+/events/?|/studio/events/)$")
 
 django_wsgi = WSGIMiddleware(get_wsgi_application(), workers=WSGI_THREADS)  # type: ignore[arg-type]
 

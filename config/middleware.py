@@ -4,14 +4,18 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 
+from config import error_pages
 from config.api import API_PREFIX, server_error
 from config.health import PROBES
 
@@ -51,6 +55,48 @@ class RequestIdMiddleware:
         return server_error(request)
 
 
+@sync_and_async_middleware
+def refuse_unknown_hosts(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Middleware, before whoever reads Host: a name that is not ours is told so, in the form that the caller reads."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request: HttpRequest) -> HttpResponseBase:
+            return error_pages.refused_host(request) or await get_response(request)
+
+        return middleware
+    return lambda request: error_pages.refused_host(request) or get_response(request)
+
+
+class PageErrorsMiddleware:
+    """Lets views raise: their errors become pages or problem+json here, with DEBUG too; the innermost of all."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer_later(request)
+        response: HttpResponseBase = self.get_response(request)  # type: ignore[assignment]
+        return (
+            error_pages.replacement(request, response) if error_pages.needs_replacing(request, response) else response
+        )
+
+    async def _answer_later(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+        if error_pages.needs_replacing(request, response):
+            return await sync_to_async(error_pages.replacement)(request, response)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        return error_pages.answer_to(request, exception)
+
+
 def _begin(request: HttpRequest) -> float:
     given = request.headers.get("X-Request-ID", "")
     request.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
@@ -62,7 +108,7 @@ def _begin(request: HttpRequest) -> float:
 
 def _end(request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
     response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-    write = log.debug if request.path in PROBES else log.info
+    write = log.debug if request.path in PROBES or request.path.startswith(settings.STATIC_URL) else log.info
     write(
         "request",
         method=request.method,

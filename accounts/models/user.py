@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.models.quota import Plan
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
@@ -18,6 +20,8 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """What createsuperuser makes: on the first plan, and with a wallet as soon as there is money for it."""
+        fields.setdefault("plan", Plan.objects.order_by("pk").first())
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     @classmethod
@@ -36,6 +40,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    onboarding_dismissed_at = models.DateTimeField(null=True, blank=True)  # the first steps are put away for good
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -47,3 +52,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def initials(self) -> str:
+        """One or two letters for the small circle that stands for a person."""
+        words = (self.name or self.email.partition("@")[0]).replace(".", " ").split()
+        return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()

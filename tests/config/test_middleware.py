@@ -36,8 +36,9 @@ urlpatterns = [
     path("greet-later", greet_later),
     *own_urlpatterns,
 ]
-handler404 = "config.api.api_not_found"
-handler500 = "config.api.server_error"
+handler400 = "config.error_pages.bad_request"
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.server_error"
 
 pytestmark = pytest.mark.urls(__name__)
 

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts.errors import FieldError, QuotaExceeded, ServiceError
 from accounts.models import ApiKey
-from config.api import api_not_found, render_problem, server_error
+from config.api import render_problem, server_error
 from generations.errors import UnknownModel, WireError
 from tests.people import client_with
 
@@ -176,13 +176,6 @@ def test_what_nobody_foresaw_goes_to_django_and_its_log():
 def test_an_address_below_api_that_is_not_there_is_a_problem(client, settings, path, method):
     for settings.DEBUG in (False, True):
         problem(getattr(client, method)(path), 404, "not_found")
-
-
-def test_other_pages_keep_their_html_errors():
-    request = RequestFactory().get("/studio/")
-    assert api_not_found(request).status_code == 404
-    assert api_not_found(request)["Content-Type"].startswith("text/html")
-    assert server_error(request)["Content-Type"].startswith("text/html")
 
 
 def test_a_crash_below_api_is_a_problem():

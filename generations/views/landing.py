@@ -1,0 +1,35 @@
+"""What everybody may see: the front page, and the models with their prices."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from accounts.ledger import parse_usd
+from accounts.models import Price
+from generations import catalog
+
+# The three shapes that people ask for most; the studio has them all.
+SHAPES = ("3:2", "1:1", "9:16")
+
+
+def landing(request: HttpRequest) -> HttpResponse:
+    """The front page; people who are signed in are in the studio at once."""
+    if request.user.is_authenticated:
+        return redirect("generations:studio")
+    context = {"shapes": SHAPES, "signup_credit_micros": parse_usd(settings.SIGNUP_CREDIT_USD)}
+    return render(request, "generations/landing.html", context)
+
+
+def models(request: HttpRequest) -> HttpResponse:
+    """Each model with its sizes, shapes and today's prices."""
+    prices = {(row.model, row.size): row for row in Price.objects.begun(timezone.now())}
+    rows = [
+        {
+            "model": model,
+            "is_default": model.id == catalog.DEFAULT_MODEL_ID,
+            "prices": [(size, prices.get((model.id, size))) for size in model.sizes],
+        }
+        for model in catalog.MODELS.values()
+    ]
+    return render(request, "generations/models.html", {"rows": rows})
