@@ -5,6 +5,7 @@ The Generation row is the queue: a message is only a wake-up, and every write of
 
 import uuid
 from datetime import datetime
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -126,6 +127,13 @@ class Generation(models.Model):
         return self.status in TERMINAL
 
 
+class AttemptManager(models.Manager["Attempt"]):
+    """Leaves `raw_answer` in the database until it is asked for: only operators read it, and it is 20 KB a row."""
+
+    def get_queryset(self) -> models.QuerySet["Attempt"]:
+        return super().get_queryset().defer("raw_answer")
+
+
 class Attempt(models.Model):
     """One upstream call. Committed as 'sent' before the socket opens; an open one of a dead worker is 'unknown'."""
 
@@ -147,10 +155,13 @@ class Attempt(models.Model):
     finish_reason = models.CharField(max_length=60, blank=True)
     block_reason = models.CharField(max_length=60, blank=True)
     usage = models.JSONField(default=dict, blank=True)
+    raw_answer = models.TextField(blank=True, default="")  # bounded and redacted, raw_answers.py
     cost_micros = models.BigIntegerField(default=0)
     elapsed_ms = models.PositiveIntegerField(null=True, blank=True)
     sent_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[AttemptManager] = AttemptManager()
 
     class Meta:
         ordering = ["number"]

@@ -20,7 +20,7 @@ from django.utils import timezone
 from gallery import services as gallery
 from gallery.decode_pool import verifier
 from gallery.imaging import OUTPUT_LIMITS, ImageRejected, decode_base64_to_file, verify_image
-from generations import catalog, events, leases, settlement, spool
+from generations import catalog, events, leases, raw_answers, settlement, spool
 from generations.leases import Lease, LeaseLost
 from generations.models import Attempt, Generation
 from generations.providers.answer import Answer, durable_file
@@ -154,6 +154,7 @@ def _read(provider: Provider, attempt: Attempt, answer: Answer) -> Yield:
             finish_reason=reply.finish_reason or "",
             block_reason=reply.block_reason or "",
             usage=dict(reply.usage),
+            raw_answer=raw_answers.summarise(answer),
         )
         if reply.chosen is None:
             return Yield(conclusion=conclusion, retry_after_s=reply.retry_after_s)

@@ -36,6 +36,7 @@ class Conclusion:
     finish_reason: str = ""
     block_reason: str = ""
     usage: dict[str, object] = field(default_factory=dict)
+    raw_answer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def conclude_attempt(attempt: Attempt, generation: Generation, conclusion: Concl
         finish_reason=conclusion.finish_reason[:60],
         block_reason=conclusion.block_reason[:60],
         usage=conclusion.usage,
+        raw_answer=conclusion.raw_answer,
         is_paid=is_paid,
         cost_micros=cost,
         finished_at=timezone.now(),
