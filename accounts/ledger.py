@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.errors import (
@@ -121,6 +121,24 @@ def current_price(*, model: str, size: str, unit: str = "image", at: datetime | 
 def open_holds(user: User) -> TransferQuerySet:
     """The user's holds that are neither captured nor released."""
     return Transfer.objects.open_holds().filter(debit__owner=user)
+
+
+def statement(user: User) -> QuerySet[Entry]:
+    """The user's lines, each with `available_change` and `available_after`; the caller orders them by `version`."""
+    return (
+        Entry.objects.filter(account__owner=user)
+        .select_related("transfer", "account")
+        .annotate(
+            available_change=F("posted_delta") - F("pending_delta"),
+            available_after=F("posted_after") - F("pending_after"),
+        )
+    )
+
+
+def spent_since(user: User, since: datetime) -> int:
+    """What was captured from then on, less what was refunded, in micro-USD."""
+    lines = Entry.objects.filter(account__owner=user, created_at__gte=since, transfer__code__in=("capture", "refund"))
+    return -(lines.aggregate(sum=Sum("posted_delta"))["sum"] or 0)
 
 
 def expired_holds(at: datetime, *, since: datetime | None = None) -> TransferQuerySet:

@@ -5,7 +5,7 @@ what failed is given back to the day it was taken from. Requests are counted in 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -136,18 +136,19 @@ def describe_limits(*, user: User, running: int, at: datetime | None = None) -> 
     now = at or timezone.now()
     limits = limits_for(user)
     day, minute = _window_start(now, DAY_S), _window_start(now, MINUTE_S)
+    counted = _read_usages(user, {"images_per_day": day, "requests_per_minute": minute})
     return [
         LimitState(
             name="images_per_day",
             limit=limits.images_per_day,
-            used=_read_usage(user, "images_per_day", day),
+            used=counted["images_per_day"],
             resets_at=day + timedelta(seconds=DAY_S),
         ),
         LimitState(name="concurrent", limit=limits.concurrent, used=running, resets_at=None),
         LimitState(
             name="requests_per_minute",
             limit=limits.requests_per_minute,
-            used=_requests_counted(user, minute, limits.requests_per_minute),
+            used=_requests_counted(user, minute, limits.requests_per_minute, counted["requests_per_minute"]),
             resets_at=minute + timedelta(seconds=MINUTE_S),
         ),
     ]
@@ -226,14 +227,21 @@ def _count_request(user: User, start: datetime, limit: int) -> int | None:
         return _add_usage(user, "requests_per_minute", start, 1, limit)
 
 
-def _requests_counted(user: User, start: datetime, limit: int | None) -> int:
+def _read_usages(user: User, windows: Mapping[str, datetime]) -> dict[str, int]:
+    """What the database has counted in each of these windows, by name."""
+    rows = Usage.objects.filter(user=user, window_start__in=windows.values(), name__in=windows)
+    found = {(name, start): used for name, start, used in rows.values_list("name", "window_start", "used")}
+    return {name: found.get((name, start), 0) for name, start in windows.items()}
+
+
+def _requests_counted(user: User, start: datetime, limit: int | None, in_database: int) -> int:
     if settings.REDIS_URL:
         try:
             # The cache has counted the refused ones as well.
             return min(cache.get(_cache_key(user, start), 0), UNLIMITED if limit is None else limit)
         except RedisError:
             pass
-    return _read_usage(user, "requests_per_minute", start)
+    return in_database
 
 
 def _cache_key(user: User, start: datetime) -> str:

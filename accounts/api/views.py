@@ -1,13 +1,13 @@
 """REST for the statement and for API keys: parse, call one service, render."""
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import keys
+from accounts import keys, ledger
 from accounts.api.authentication import caller, key_of
 from accounts.api.serializers import ApiKeySerializer, EntrySerializer, IssuedKeySerializer, NewKeySerializer
 from accounts.models import ApiKey, Entry
@@ -22,14 +22,7 @@ class LedgerList(ListAPIView):
     ordering = "-version"
 
     def get_queryset(self) -> QuerySet[Entry]:
-        return (
-            Entry.objects.filter(account__owner=caller(self.request))
-            .select_related("transfer", "account")
-            .annotate(
-                available_change=F("posted_delta") - F("pending_delta"),
-                available_after=F("posted_after") - F("pending_after"),
-            )
-        )
+        return ledger.statement(caller(self.request))
 
     @extend_schema(operation_id="ledger_list")
     def get(self, request: Request) -> Response:

@@ -1,0 +1,100 @@
+"""The forms of the account pages; what they mean is checked by the services that they are handed to."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.utils import timezone
+from django.utils.html import format_html
+
+from accounts.errors import ServiceError
+from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, scopes_of_role
+from accounts.models import User
+from accounts.users import MAX_NAME_CHARS as MAX_PERSON_NAME_CHARS
+
+SCOPE_LABELS = {
+    "generate": ("Generate", "make pictures, name them and bin them; this spends your balance"),
+    "read": ("Read", "see your jobs and pictures"),
+    "publish": ("Publish", "ask for pictures to be shown to others"),
+    "review": ("Review", "decide what is shown"),
+    "account": ("Account", "see the balance and the ledger, make and revoke keys"),
+}
+NEVER, ON_A_DAY = "never", "date"
+LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), (ON_A_DAY, "On a day"))
+
+
+class NewKeyForm(forms.Form):
+    """What a new API key is called, may do, and when it ends; its id comes with the form, so it is made only once."""
+
+    key_id = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
+    name = forms.CharField(
+        max_length=MAX_NAME_CHARS,
+        label="Name",
+        help_text="So that you know it again",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": "Give the key a name, such as the program that will use it."},
+    )
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        widget=forms.CheckboxSelectMultiple,
+        initial=DEFAULT_SCOPES,
+        error_messages={"required": "Tick at least one: a key that may do nothing is of no use."},
+    )
+    lifetime = forms.ChoiceField(label="Ends", choices=LIFETIMES, initial=NEVER)
+    last_day = forms.DateField(
+        label="Last day",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="It ends with it, UTC",
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scopes = self.fields["scopes"]
+        assert isinstance(scopes, forms.MultipleChoiceField)
+        scopes.choices = [
+            (scope, format_html('<b>{}</b> <span class="hint">{}</span>', *SCOPE_LABELS[scope]))
+            for scope in scopes_of_role(user)
+        ]
+        self.fields["last_day"].widget.attrs["min"] = timezone.now().date().isoformat()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        self.errors.pop("key_id", None)  # without a readable id the key is made all the same, under one of ours
+        if cleaned.get("lifetime") == ON_A_DAY and not cleaned.get("last_day") and "last_day" not in self.errors:
+            self.add_error("last_day", "Name the day with which it ends.")
+        return cleaned
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The moment at which the key ends; None is never. Precondition: the form is valid."""
+        lifetime, last_day = self.cleaned_data["lifetime"], self.cleaned_data["last_day"]
+        if lifetime == NEVER:
+            return None
+        if lifetime == ON_A_DAY:
+            return datetime.combine(last_day, time.max, tzinfo=UTC)
+        return timezone.now() + timedelta(days=int(lifetime))
+
+    def refuse(self, error: ServiceError) -> None:
+        """Show what a service refused beside the field that it named; sent again, the form is a new wish."""
+        places = {"expires_at": "last_day"}
+        for problem in error.errors:
+            place = places.get(problem.field, problem.field)
+            self.add_error(place if place in self.fields else None, problem.message)
+        if not error.errors:
+            self.add_error(None, f"{error.message} {error.remedy}")
+        self.data = self.data.copy()
+        self.data["key_id"] = str(uuid4())
+
+
+class ProfileForm(forms.Form):
+    """How somebody is called."""
+
+    name = forms.CharField(
+        max_length=MAX_PERSON_NAME_CHARS,
+        required=False,
+        label="Name",
+        help_text="Shown to you and to the operators",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )

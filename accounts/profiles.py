@@ -1,0 +1,14 @@
+"""What people may change about themselves."""
+
+from accounts.errors import InvalidInput
+from accounts.models import User
+from accounts.users import MAX_NAME_CHARS
+
+
+def rename_user(*, user: User, name: str) -> None:
+    """Give the user another name; an empty one is none. Raises InvalidInput."""
+    name = " ".join(name.split())
+    if len(name) > MAX_NAME_CHARS or "\0" in name:
+        raise InvalidInput.of("name", f"A name has at most {MAX_NAME_CHARS} characters and no NUL.")
+    user.name = name
+    user.save(update_fields=["name"])

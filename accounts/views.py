@@ -1,0 +1,151 @@
+"""Pages about the person: ledger, API keys, profile, theme. The balance, which tells of jobs too, is
+generations.views.account."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import keys as api_keys
+from accounts import ledger as book
+from accounts import profiles
+from accounts.errors import NotFound, ServiceError
+from accounts.forms import NewKeyForm, ProfileForm
+from accounts.models import Entry, User
+
+LINES = 30
+ENDED_KEYS = 20
+ENDS_SOON = timedelta(days=14)
+THEMES = ("system", "light", "dark")
+THEME_KEPT_S = 365 * 24 * 60 * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the statement; `job` is the id of the job that it is for, if there is one."""
+
+    entry: Entry
+    job: UUID | None
+
+
+def _person(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+@never_cache
+@login_required
+@require_safe
+def ledger(request: HttpRequest) -> HttpResponse:
+    """The statement, newest line first: `?before=` the number of a line, so that page 300 costs what page 1 does."""
+    lines = book.statement(_person(request)).order_by("-version")
+    before = request.GET.get("before", "")
+    is_first = not (before.isdecimal() and len(before) < 19)
+    if not is_first:
+        lines = lines.filter(version__lt=int(before))
+    page = list(lines[: LINES + 1])
+    context = {
+        "lines": [Line(entry=entry, job=_job(entry.transfer.reference)) for entry in page[:LINES]],
+        "older": page[LINES - 1].version if len(page) > LINES else None,
+        "is_first": is_first,
+        "balance": book.balance_of(_person(request)),
+    }
+    return render(request, "accounts/ledger.html", context)
+
+
+def _job(reference: str) -> UUID | None:
+    """A reference is opaque to the ledger; the ones that are ids are those of jobs."""
+    try:
+        return UUID(reference)
+    except ValueError:
+        return None
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def keys(request: HttpRequest) -> HttpResponse:
+    """The API keys, and a form for a new one. Its text is in the answer to the POST and nowhere else."""
+    user, status, issued = _person(request), 200, None
+    form = NewKeyForm(request.POST if request.method == "POST" else None, user=user)
+    if form.is_valid():
+        try:
+            issued = api_keys.create_key(
+                user=user,
+                name=form.cleaned_data["name"],
+                scopes=form.cleaned_data["scopes"],
+                expires_at=form.expires_at,
+                key_id=form.cleaned_data.get("key_id"),
+            )
+            form = NewKeyForm(user=user)
+        except ServiceError as error:
+            form.refuse(error)
+            status = error.status
+    elif form.is_bound:
+        status = 400
+    ended = list(api_keys.ended_keys(user).order_by("-pk")[: ENDED_KEYS + 1])
+    context = {
+        "form": form,
+        "issued": issued,
+        "active": list(api_keys.active_keys(user).order_by("-pk")),
+        "ended": ended[:ENDED_KEYS],
+        "has_more_ended": len(ended) > ENDED_KEYS,
+        "soon": timezone.now() + ENDS_SOON,
+        "api_url": request.build_absolute_uri("/api/v1"),
+    }
+    response = render(request, "accounts/keys.html", context, status=status)
+    response["Cache-Control"] = "no-store"  # the way back must not show the key again
+    return response
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def revoke_key(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask whether it is meant, then end the key."""
+    user = _person(request)
+    key = user.api_keys.filter(public_id=public_id).first()
+    if key is None:
+        raise NotFound("You have no such API key.")
+    if request.method != "POST":
+        return render(request, "accounts/revoke_key.html", {"key": key})
+    api_keys.revoke_key(user=user, key_id=public_id)
+    messages.info(request, f"The key “{key.name}” is revoked. Programs that use it are refused from now on.")
+    return redirect("accounts:keys")
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """How somebody is called, and how the pages look."""
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial={"name": _person(request).name})
+    if form.is_valid():
+        try:
+            profiles.rename_user(user=_person(request), name=form.cleaned_data["name"])
+            messages.info(request, "Saved.")
+            return redirect("accounts:profile")
+        except ServiceError as error:
+            form.add_error("name", error.message)
+    return render(
+        request, "accounts/profile.html", {"form": form, "themes": THEMES}, status=400 if form.errors else 200
+    )
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember light, dark or the system's own in a cookie: it belongs to the browser, not to the person."""
+    wanted, target = request.POST.get("theme", ""), request.POST.get("next", "/")
+    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    response = redirect(target if is_ours else "/")
+    if wanted in THEMES:
+        response.set_cookie("theme", wanted, max_age=THEME_KEPT_S, samesite="Lax", secure=request.is_secure())
+    return response

@@ -1,0 +1,74 @@
+"""The balance with the jobs that hold a part of it, and the limits: the ledger knows no jobs, so it is told here."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts import ledger, quotas
+from accounts.models import User
+from accounts.quotas import LimitState
+from generations.models import Generation
+from generations.views.access import person, signed_in
+
+NEARLY = 0.75
+SHOWN_JOBS = 20
+LIMIT_NAMES = {
+    "images_per_day": "Pictures today",
+    "concurrent": "Running at once",
+    "requests_per_minute": "API requests this minute",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """One limit as a bar; `percent` is None when it is unlimited."""
+
+    label: str
+    state: LimitState
+
+    @property
+    def percent(self) -> int | None:
+        if self.state.limit is None:
+            return None
+        return min(100, round(100 * self.state.used / self.state.limit)) if self.state.limit else 100
+
+    @property
+    def is_full(self) -> bool:
+        return self.state.remaining == 0
+
+    @property
+    def is_near(self) -> bool:
+        return self.is_full or (self.percent is not None and self.percent >= 100 * NEARLY)
+
+
+@signed_in
+@require_GET
+def account(request: HttpRequest) -> HttpResponse:
+    """Balance, holds and limits of the person."""
+    user, now = person(request), timezone.now()
+    balance = ledger.balance_of(user)
+    jobs, running = _unfinished(user)
+    limits = quotas.describe_limits(user=user, running=running, at=now)
+    whole = max(1, balance.available + balance.held + balance.spent)
+    context = {
+        "balance": balance,
+        "held_percent": round(100 * balance.held / whole, 2),
+        "available_percent": round(100 * balance.available / whole, 2),
+        "spent_this_month": ledger.spent_since(user, now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)),
+        "month": now,
+        "jobs": jobs,
+        "unshown_jobs": running - len(jobs),
+        "plan": user.plan,
+        "meters": [Meter(label=LIMIT_NAMES[state.name], state=state) for state in limits],
+    }
+    return render(request, "generations/account.html", context)
+
+
+def _unfinished(user: User) -> tuple[list[Generation], int]:
+    """The oldest unfinished jobs, each with its hold, and how many there are in all."""
+    jobs = Generation.objects.unfinished().filter(user=user)
+    shown = list(jobs.select_related("hold").defer("spec").order_by("pk")[:SHOWN_JOBS])
+    return shown, len(shown) if len(shown) < SHOWN_JOBS else jobs.count()
