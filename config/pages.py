@@ -64,3 +64,8 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "buttons": BUTTONS,
     }
     return render(request, "styleguide.html", context)
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for it beside answers that are no pages, such as JSON."""
+    return redirect(static("img/mark.svg"), permanent=False)

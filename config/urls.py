@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/password/reset/confirm/", ConfirmResetCode.as_view()),
     path("accounts/", include("allauth.urls")),
     path("docs/", include("config.docs_urls")),
+    path("favicon.ico", pages.favicon),
     path("styleguide/", pages.styleguide, name="styleguide"),
     path("admin/", admin.site.urls),
     path("unsent/", pages.unsent, name="unsent"),

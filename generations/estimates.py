@@ -42,7 +42,7 @@ def estimate_all(generations: Iterable[Generation]) -> dict[int, Estimate]:
     """An estimate for each, by primary key; one query for all the queued ones together."""
     generations = list(generations)
     positions = _queue_positions([generation for generation in generations if generation.status == Status.QUEUED])
-    return {generation.pk: _estimate(generation, positions.get(generation.pk)) for generation in generations}
+    return {generation.pk: estimate(generation, positions.get(generation.pk)) for generation in generations}
 
 
 def _queue_positions(queued: list[Generation]) -> dict[int, int]:
@@ -53,7 +53,8 @@ def _queue_positions(queued: list[Generation]) -> dict[int, int]:
     return {pk: position for position, pk in enumerate(waiting, start=1)}
 
 
-def _estimate(generation: Generation, position: int | None) -> Estimate:
+def estimate(generation: Generation, position: int | None) -> Estimate:
+    """The estimate of one whose place in the queue is known (None: it is not waiting)."""
     if generation.is_terminal:
         return Estimate(progress=1.0)
     latency_s = typical_latency_s(model=generation.model, size=generation.spec["image_size"])

@@ -1,11 +1,14 @@
 """The balance with the jobs that hold a part of it, and the limits: the ledger knows no jobs, so it is told here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db.models import Count, Window
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from accounts import ledger, quotas
 from accounts.models import User
@@ -44,8 +47,9 @@ class Meter:
         return self.is_full or (self.percent is not None and self.percent >= 100 * NEARLY)
 
 
+@never_cache
 @signed_in
-@require_GET
+@require_safe
 def account(request: HttpRequest) -> HttpResponse:
     """Balance, holds and limits of the person."""
     user, now = person(request), timezone.now()
@@ -67,8 +71,8 @@ def account(request: HttpRequest) -> HttpResponse:
     return render(request, "generations/account.html", context)
 
 
-def _unfinished(user: User) -> tuple[list[Generation], int]:
+def _unfinished(user: User) -> tuple[Sequence[Generation], int]:
     """The oldest unfinished jobs, each with its hold, and how many there are in all."""
-    jobs = Generation.objects.unfinished().filter(user=user)
+    jobs = Generation.objects.unfinished().filter(user=user).annotate(of_all=Window(Count("pk")))
     shown = list(jobs.select_related("hold").defer("spec").order_by("pk")[:SHOWN_JOBS])
-    return shown, len(shown) if len(shown) < SHOWN_JOBS else jobs.count()
+    return shown, shown[0].of_all if shown else 0

@@ -112,7 +112,7 @@ def mailed_code(site: Instance, email: str) -> str:
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while time.monotonic() < deadline:
         mails = [mail for mail in site.log().split("Content-Type: text/plain") if f"To: {email}" in mail]
-        codes = re.findall(r"^\s*([A-Z0-9]{3}-?[A-Z0-9]{3,4})\s*$", mails[-1], re.MULTILINE) if mails else []
+        codes = re.findall(r"^\s*([A-Z0-9]{4}-[A-Z0-9]{4})\s*$", mails[-1], re.MULTILINE) if mails else []
         if codes:
             return codes[-1]
         time.sleep(0.05)  # the mail is written by another process

@@ -27,7 +27,7 @@ def test_a_stranger_signs_up_makes_a_picture_and_finds_it_again(visit, site, siz
     visitor.go("/")
     page.get_by_label("Prompt").fill(PROMPT)
     page.get_by_role("button", name="Make this picture").click()
-    page.get_by_role("link", name="Create an account").first.click()
+    page.get_by_role("main").get_by_role("link", name="Create account").click()
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create account").click()

@@ -1,0 +1,210 @@
+"""The studio: the composer, what came of it, and what was made before."""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import ledger, quotas
+from accounts.errors import InsufficientCredit, InvalidInput, NotFound, ServiceError
+from accounts.models import Price, User
+from accounts.templatetags.plantain import usd
+from generations import cards, catalog, onboarding, services
+from generations.forms import LABELS, Composer, new_token, problems_by_field
+from generations.models import Generation
+from generations.views.access import person, safe_next, send_to_login, signed_in
+
+FEED = 10  # with the tiles of the rail, a page of less than 50 KB
+RAIL = 16
+DRAFT = "draft"
+EXAMPLES = (
+    "Lemons on stoneware, north window light",
+    "Cut agate, macro, rose and grey bands",
+    "A four-ink poster of circles and steps, no lettering",
+    "Layered fjord ridges at dawn, thin mist in the valleys",
+)
+OUTPUTS = {("IMAGE",): "Picture", ("TEXT", "IMAGE"): "Picture and caption"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why a wish was refused, as the composer shows it."""
+
+    title: str
+    message: str
+    remedy: str
+    fields: dict[str, str]
+    status: int
+
+    @property
+    def others(self) -> dict[str, str]:
+        """What is wrong with fields other than the prompt, which tells its own."""
+        return {name: message for name, message in self.fields.items() if name != "prompt"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A model as the composer offers it; prices in micro-USD by size, without those that nobody has set."""
+
+    model: catalog.Model
+    prices: dict[str, int]
+    price: int | None
+
+    @property
+    def summary(self) -> str:
+        sizes = self.model.sizes
+        return f"{len(self.model.aspect_ratios)} shapes, {sizes[0]} to {sizes[-1]}"
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def studio(request: HttpRequest) -> HttpResponse:
+    """The page; a POST asks for a picture."""
+    if isinstance(request.user, AnonymousUser):
+        if request.method != "POST":
+            return send_to_login(request, request.get_full_path())
+        # The session ended while somebody was writing: what was typed waits for them behind the sign-in.
+        request.session[DRAFT] = Composer.read(request.POST).draft()
+        return send_to_login(request, reverse("generations:studio"))
+    return _generate(request) if request.method == "POST" else _page(request)
+
+
+def _generate(request: HttpRequest) -> HttpResponse:
+    composer = Composer.read(request.POST)
+    try:
+        spec = composer.spec()
+        quotas.admit_request(user=person(request))
+        submission = services.submit(
+            user=person(request), spec=spec, source="web", idempotency_key=composer.idempotency_key(spec)
+        )
+    except ServiceError as error:
+        return _refusal(request, composer, error)
+    if not request.headers.get("HX-Request"):
+        return redirect("generations:studio")
+    card = cards.make_cards([_run(request, submission.generation.public_id)])[0]
+    context = {"card": card, "token": new_token(), **_money(request)}
+    return render(request, "generations/_generated.html", context)
+
+
+def _refusal(request: HttpRequest, composer: Composer, error: ServiceError) -> HttpResponse:
+    problem = Problem(
+        title=error.title,
+        message=_in_words(error),
+        remedy=error.remedy,
+        fields=problems_by_field(error) if isinstance(error, InvalidInput) else {},
+        status=error.status,
+    )
+    if request.headers.get("HX-Request"):
+        context = {"problem": problem, "token": composer.token, **_money(request)}
+        answer = render(request, "generations/_refused.html", context, status=error.status)
+    else:
+        answer = _page(request, composer, problem)
+    if error.retry_after is not None:
+        answer["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _in_words(error: ServiceError) -> str:
+    """The message; amounts as people write them."""
+    match error:
+        case InsufficientCredit(facts={"required": str(required), "available": str(available)}):
+            needed, there = (ledger.parse_usd(text, allow_negative=True) for text in (required, available))
+            return f"This needs {usd(needed, 3)}, and {usd(there)} is available."
+    return error.message
+
+
+def _run(request: HttpRequest, public_id: UUID) -> Generation:
+    return cards.runs_of(person(request)).get(public_id=public_id)
+
+
+def _money(request: HttpRequest) -> dict[str, Any]:
+    return {"balance": ledger.balance_of(person(request))}
+
+
+def _page(request: HttpRequest, composer: Composer | None = None, problem: Problem | None = None) -> HttpResponse:
+    before = _cursor(request)
+    runs = list(_older_than(person(request), before)[: RAIL + 1])
+    cards.load_pictures(runs)
+    composer = (composer or _composer(request, runs)).settled()
+    prices = {(row.model, row.size): row.amount_micros for row in Price.objects.begun(timezone.now())}
+    offers = [_offer(model, composer, prices) for model in catalog.MODELS.values() if model.lifecycle != "retired"]
+    balance = _money(request)["balance"]
+    price = prices.get((composer.model, composer.image_size))
+    steps = None if before else onboarding.checklist_of(person(request))
+    context = {
+        "composer": composer,
+        "problem": problem,
+        "offers": offers,
+        "offer_data": json.dumps({offer.model.id: _offer_data(offer) for offer in offers}),
+        "ratios": list(catalog.PIXELS_1K),
+        "sizes": list(catalog.SIZES),
+        "outputs": [(",".join(modalities), label) for modalities, label in OUTPUTS.items()],
+        "model_label": cards.model_label(composer.model),
+        "price": price,
+        "balance": balance,
+        "is_short": price is not None and price > balance.available,
+        "cards": cards.make_cards(runs[:FEED]),
+        "days": cards.make_days(runs[:RAIL]),
+        "next_before": runs[FEED - 1].public_id if len(runs) > FEED else None,
+        "before": before,
+        "examples": EXAMPLES,
+        "checklist": steps,
+    }
+    return render(request, "generations/studio.html", context, status=problem.status if problem else HTTPStatus.OK)
+
+
+def _cursor(request: HttpRequest) -> UUID | None:
+    text = request.GET.get("before", "")
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise Http404 from None
+
+
+def _older_than(user: User, before: UUID | None) -> cards.GenerationQuerySet:
+    runs = cards.runs_of(user)
+    if before is None:
+        return runs
+    return runs.filter(pk__lt=Generation.objects.filter(user=user, public_id=before).values("pk"))
+
+
+def _composer(request: HttpRequest, runs: list[Generation]) -> Composer:
+    """The address over a kept draft over the settings of the last job."""
+    base = Composer.from_generation(runs[0], with_prompt=False) if runs else Composer()
+    if DRAFT in request.session:
+        base = Composer.read(request.session.pop(DRAFT), base)
+    elif again := request.GET.get("again", ""):
+        try:
+            base = Composer.from_generation(services.get(user=person(request), public_id=UUID(again)))
+        except (ValueError, NotFound):
+            raise Http404 from None
+    return Composer.read({name: request.GET[name] for name in LABELS if name in request.GET}, base)
+
+
+def _offer(model: catalog.Model, composer: Composer, prices: dict[tuple[str, str], int]) -> Offer:
+    by_size = {size: prices[model.id, size] for size in model.sizes if (model.id, size) in prices}
+    shown = composer.image_size if composer.image_size in by_size else next(iter(by_size), "")
+    return Offer(model=model, prices=by_size, price=by_size.get(shown))
+
+
+def _offer_data(offer: Offer) -> dict[str, Any]:
+    return {"label": offer.model.label, "prices": offer.prices, "ratios": offer.model.aspect_ratios}
+
+
+@signed_in
+@require_POST
+def dismiss_onboarding(request: HttpRequest) -> HttpResponse:
+    """Put the first steps away; an empty answer takes the place of the list."""
+    onboarding.dismiss(person(request))
+    if request.headers.get("HX-Request"):
+        return HttpResponse()
+    return redirect(safe_next(request, reverse("generations:studio")))
