@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.errors import NotFound
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
+
+
+SHAPES = ("square", "wide", "tall")
+SQUARE = 1.02  # a side that is longer than the other by this factor at most still looks square
+MAX_TITLE_CHARS = 200
+MAX_ALT_TEXT_CHARS = 2000
 
 
 class Blob(models.Model):
@@ -47,6 +54,14 @@ class ImageQuerySet(models.QuerySet["Image"]):
     def owned_by(self, user: "User | AnonymousUser") -> "ImageQuerySet":
         return self.filter(owner=user)
 
+    def kept(self) -> "ImageQuerySet":
+        """Those that are not in the trash, served by an index of their own for each owner."""
+        return self.filter(trashed_at=None)
+
+    def trashed(self) -> "ImageQuerySet":
+        """Those in the trash, the latest moved there first."""
+        return self.filter(trashed_at__isnull=False).order_by("-trashed_at", "-pk")
+
     def with_blob(self) -> "ImageQuerySet":
         return self.select_related("blob")
 
@@ -66,15 +81,28 @@ class ImageQuerySet(models.QuerySet["Image"]):
         created_before: datetime | None = None,
         q: str = "",
     ) -> "ImageQuerySet":
-        """Those that fit every filter that is given; both times are exclusive, `q` is a part of the prompt."""
+        """Those that fit every filter that is given; times are exclusive, `q` is a part of the prompt or the title."""
         lookups = {
             "model": model,
             "kind": kind,
             "created_at__gt": created_after,
             "created_at__lt": created_before,
-            "prompt__icontains": q,
         }
-        return self.filter(**{name: value for name, value in lookups.items() if value})
+        fitting = self.filter(**{name: value for name, value in lookups.items() if value})
+        return fitting.filter(Q(prompt__icontains=q) | Q(title__icontains=q)) if q else fitting
+
+    def of_shape(self, shape: str) -> "ImageQuerySet":
+        """Those whose pixels have a shape of SHAPES; any for an empty name."""
+        match shape:
+            case "square":
+                return self.filter(
+                    blob__width__lte=F("blob__height") * SQUARE, blob__height__lte=F("blob__width") * SQUARE
+                )
+            case "wide":
+                return self.filter(blob__width__gt=F("blob__height") * SQUARE)
+            case "tall":
+                return self.filter(blob__height__gt=F("blob__width") * SQUARE)
+        return self
 
 
 class Image(models.Model):
@@ -99,7 +127,7 @@ class Image(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="images")
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="images")
     kind = models.CharField(max_length=10, default="image")
-    title = models.CharField(max_length=200, blank=True)
+    title = models.CharField(max_length=MAX_TITLE_CHARS, blank=True)
     alt_text = models.TextField(blank=True)
     prompt = models.TextField(blank=True)
     caption = models.TextField(blank=True)
@@ -112,13 +140,22 @@ class Image(models.Model):
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
     version = models.PositiveIntegerField(default=1)
+    trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = ImageQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["owner", "-id"], name="image_of_owner_newest")]
+        # Each list has an index in its own order, so that its last page costs what the first one costs.
+        indexes = [
+            models.Index(fields=["owner", "-id"], condition=Q(trashed_at__isnull=True), name="image_kept_of_owner"),
+            models.Index(
+                fields=["owner", "-trashed_at", "-id"],
+                condition=Q(trashed_at__isnull=False),
+                name="image_trashed_of_owner",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.public_id)

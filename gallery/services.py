@@ -1,11 +1,16 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
 from pathlib import Path
+from uuid import UUID
 
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.errors import FieldError, InvalidInput
 from accounts.models import User
 from gallery import storage
 from gallery.imaging import ImageFacts
-from gallery.models import Blob, Image
+from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Image
 
 
 def keep_picture(*, path: Path, facts: ImageFacts) -> str:
@@ -41,7 +46,7 @@ def add_image(
         owner=owner,
         blob=_blob(facts),
         kind=kind,
-        alt_text=caption,
+        alt_text=caption[:MAX_ALT_TEXT_CHARS],
         prompt=prompt,
         caption=caption,
         model=model,
@@ -51,6 +56,59 @@ def add_image(
         honours_image_size=honours_image_size,
         source_reference=source_reference,
     )
+
+
+def trash_image(*, owner: User, public_id: UUID | str) -> Image:
+    """Move a picture of `owner` to the trash, where it stays until it is restored; a second time changes nothing.
+
+    Raises NotFound, for other people's too.
+    """
+    return _move(owner, public_id, to_trash=True)
+
+
+def restore_image(*, owner: User, public_id: UUID | str) -> Image:
+    """Bring a picture of `owner` back from the trash; one that is not there stays as it is. Raises NotFound."""
+    return _move(owner, public_id, to_trash=False)
+
+
+def _move(owner: User, public_id: UUID | str, *, to_trash: bool) -> Image:
+    images = Image.objects.owned_by(owner)
+    # Conditional, so that of two requests at once one writes and the version grows by one.
+    images.filter(public_id=public_id, trashed_at__isnull=to_trash).update(
+        trashed_at=timezone.now() if to_trash else None, version=F("version") + 1
+    )
+    return images.with_blob().get_public(public_id)
+
+
+def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, alt_text: str | None = None) -> Image:
+    """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
+
+    Raises NotFound and InvalidInput.
+    """
+    image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
+    words = {
+        "title": image.title if title is None else " ".join(title.split()),
+        "alt_text": image.alt_text if alt_text is None else alt_text.replace("\r\n", "\n").strip(),
+    }
+    changes = {name: text for name, text in words.items() if text != getattr(image, name)}
+    _check_words(changes)
+    if not changes:
+        return image
+    Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
+    image.refresh_from_db(fields=[*changes, "version"])
+    return image
+
+
+def _check_words(changes: dict[str, str]) -> None:
+    limits = {"title": MAX_TITLE_CHARS, "alt_text": MAX_ALT_TEXT_CHARS}
+    problems = []
+    for name, text in changes.items():
+        if len(text) > limits[name]:
+            problems.append(FieldError(name, f"This has {len(text)} characters; {limits[name]} is the most."))
+        elif text != _storable(text):
+            problems.append(FieldError(name, "This holds characters that cannot be kept."))
+    if problems:
+        raise InvalidInput(" ".join(problem.message for problem in problems), errors=tuple(problems))
 
 
 def _blob(facts: ImageFacts) -> Blob:

@@ -1,6 +1,6 @@
 """Pictures as JSON, and the query parameters of their addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from accounts.errors import FieldError, InvalidInput
 from gallery.imaging import MIME_TYPES
-from gallery.models import Image
+from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Image
 from gallery.renditions import LONG_SIDES, ORIGINAL, VARIANTS
 
 
@@ -45,9 +45,14 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "review_status": image.review_status,
         "collections": [],
         "provenance": {"ai_generated": True, "c2pa": blob.has_c2pa},
-        "created_at": image.created_at.isoformat().replace("+00:00", "Z"),
+        "created_at": _moment(image.created_at),
+        "trashed_at": _moment(image.trashed_at) if image.trashed_at else None,
         "version": image.version,
     }
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _absolute(path: str, request: HttpRequest | Request | None) -> str:
@@ -88,6 +93,7 @@ class ImageSerializer(serializers.Serializer[Image]):
         help_text="c2pa: the original carries a C2PA manifest.",
     )
     created_at = serializers.DateTimeField()
+    trashed_at = serializers.DateTimeField(allow_null=True, help_text="In the trash since; null for one that is kept.")
     version = serializers.IntegerField()
 
 
@@ -138,7 +144,23 @@ class ImageListQuery(QueryParameters):
     kind = _choice(["image", "video"])
     created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
-    q = serializers.CharField(max_length=200, required=False, help_text="Text that the prompt contains, in any case.")
+    q = serializers.CharField(
+        max_length=200, required=False, help_text="Text that the prompt or the title contains, in any case."
+    )
+
+
+class ImageChanges(serializers.Serializer[dict[str, Any]]):
+    """What can be changed of an image. A field that is left out stays; one that it does not know is refused by name."""
+
+    title = serializers.CharField(max_length=MAX_TITLE_CHARS, required=False, allow_blank=True)
+    alt_text = serializers.CharField(max_length=MAX_ALT_TEXT_CHARS, required=False, allow_blank=True)
+
+    def to_internal_value(self, data: Mapping[str, Any]) -> Any:
+        allowed = ", ".join(self.fields)
+        unknown = [FieldError(name, f"Unknown field; there are {allowed}.") for name in data if name not in self.fields]
+        if unknown:
+            raise InvalidInput(f"There is no field {unknown[0].field!r}; there are {allowed}.", errors=tuple(unknown))
+        return super().to_internal_value(data)
 
 
 class ImageFileQuery(QueryParameters):

@@ -1,4 +1,8 @@
-"""Pictures over REST: the list, one of them, and its bytes. Each is its owner's alone; anybody else gets 404."""
+"""Pictures over REST: the list, one of them, the trash, and its bytes. Each is its owner's alone; others get 404.
+
+A picture in the trash is in no list, but it answers by its id, with its bytes: the trash itself shows it.
+Whoever may make pictures may also name them and put them away, so those verbs need the scope `generate`.
+"""
 
 from typing import Any
 
@@ -11,7 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from gallery.api.serializers import ImageFileQuery, ImageListQuery, ImageSerializer, image_body
+from accounts.api.authentication import caller
+from gallery import services
+from gallery.api.serializers import ImageChanges, ImageFileQuery, ImageListQuery, ImageSerializer, image_body
 from gallery.delivery import find_file, serve_file
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
@@ -29,22 +35,48 @@ class ImageList(APIView):
 
     @extend_schema(operation_id="images_list", parameters=[ImageListQuery], responses=ImageSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """My images, the newest first."""
+        """My images, the newest first, without those in the trash."""
         paginator = self.pagination_class()
         parameters = [parameter["name"] for parameter in paginator.get_schema_operation_parameters(self)]
         wanted = ImageListQuery.read(request, also=parameters)
-        images = Image.objects.owned_by(request.user).with_blob().matching(**wanted)
+        images = Image.objects.owned_by(request.user).kept().with_blob().matching(**wanted)
         page = paginator.paginate_queryset(images, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 
 
 class ImageDetail(APIView):
-    required_scopes = {"GET": "read"}
+    required_scopes = {"GET": "read", "PATCH": "generate", "DELETE": "generate"}
 
     @extend_schema(operation_id="images_retrieve", parameters=[IMAGE_ID], responses=ImageSerializer)
     def get(self, request: Request, image_id: str) -> Response:
-        """One of my images."""
+        """One of my images, also when it is in the trash."""
         return Response(image_body(_own_image(request, image_id), request))
+
+    @extend_schema(operation_id="images_change", parameters=[IMAGE_ID], request=ImageChanges, responses=ImageSerializer)
+    def patch(self, request: Request, image_id: str) -> Response:
+        """Change an image's title or alternative text. Needs the scope generate."""
+        changes = ImageChanges(data=request.data)
+        changes.is_valid(raise_exception=True)
+        image = services.edit_image(owner=caller(request), public_id=image_id, **changes.validated_data)
+        return Response(image_body(image, request))
+
+    @extend_schema(operation_id="images_trash", parameters=[IMAGE_ID], responses={204: None})
+    def delete(self, request: Request, image_id: str) -> Response:
+        """Move an image to the trash, where it stays until it is restored; a second time answers the same.
+
+        Needs the scope generate.
+        """
+        services.trash_image(owner=caller(request), public_id=image_id)
+        return Response(status=204)
+
+
+class ImageRestore(APIView):
+    required_scopes = {"POST": "generate"}
+
+    @extend_schema(operation_id="images_restore", parameters=[IMAGE_ID], request=None, responses=ImageSerializer)
+    def post(self, request: Request, image_id: str) -> Response:
+        """Bring an image back from the trash; one that is not there stays as it is. Needs the scope generate."""
+        return Response(image_body(services.restore_image(owner=caller(request), public_id=image_id), request))
 
 
 class AnyAccept(BaseContentNegotiation):

@@ -103,6 +103,7 @@ def test_an_image_is_what_the_contract_says(api, image):
         "collections": [],
         "provenance": {"ai_generated": True, "c2pa": True},
         "created_at": image.created_at.isoformat().replace("+00:00", "Z"),
+        "trashed_at": None,
         "version": 1,
     }
 
@@ -176,10 +177,115 @@ def test_the_owners_browser_sees_the_picture(client, alice, image):
     assert client.get(path_of(image, "/file")).getvalue() == DATA
 
 
-@pytest.mark.parametrize("rest", ["", "/{id}", "/{id}/file"])
-def test_there_is_no_way_to_write_yet(api, image, rest):
-    assert api.post(LIST + rest.format(id=image.public_id)).status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    assert api.delete(LIST + rest.format(id=image.public_id)).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+@pytest.mark.parametrize(
+    ("verb", "rest"), [("post", ""), ("delete", ""), ("post", "/{id}"), ("put", "/{id}"), ("delete", "/{id}/file")]
+)
+def test_there_is_no_other_way_to_write(api, image, verb, rest):
+    answer = getattr(api, verb)(LIST + rest.format(id=image.public_id))
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+# --- Words and the trash -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(alice):
+    """Alice's program, whose key may read and make pictures."""
+    return client_of(alice, "read", "generate")
+
+
+def change(program, image, **changes):
+    return program.patch(path_of(image), changes, content_type="application/json")
+
+
+def test_title_and_alternative_text_can_be_changed(program, image):
+    answer = change(program, image, title="  A disc\n at noon ", alt_text="A yellow disc\non blue.")
+    assert answer.status_code == HTTPStatus.OK
+    body = answer.json()
+    assert (body["title"], body["alt_text"], body["version"]) == ("A disc at noon", "A yellow disc\non blue.", 2)
+    assert program.get(path_of(image)).json() == body
+
+
+def test_a_field_that_is_left_out_stays_and_an_empty_one_is_taken_away(program, image):
+    change(program, image, title="A disc")
+    body = change(program, image, alt_text="").json()
+    assert (body["title"], body["alt_text"], body["version"]) == ("A disc", "", 3)
+
+
+def test_a_change_to_what_it_is_already_makes_no_new_version(program, image):
+    assert change(program, image, alt_text="A yellow disc.").json()["version"] == 1
+    assert change(program, image).json()["version"] == 1
+
+
+@pytest.mark.parametrize("field", ["collections", "favourite", "prompt", "visibility"])
+def test_a_field_that_cannot_be_changed_is_named_and_nothing_is(program, image, field):
+    named = fields(change(program, image, title="New", **{field: []}))
+    assert named == {field: "Unknown field; there are title, alt_text."}
+    image.refresh_from_db()
+    assert (image.title, image.version) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"title": "x" * 201}, "title"), ({"alt_text": "x" * 2001}, "alt_text"), ({"title": None}, "title")],
+)
+def test_words_that_are_too_long_or_none_are_refused(program, image, changes, field):
+    assert list(fields(change(program, image, **changes))) == [field]
+    image.refresh_from_db()
+    assert (image.title, image.alt_text, image.version) == ("", "A yellow disc.", 1)
+
+
+def test_a_deleted_image_is_in_the_trash_and_in_no_list(program, image):
+    answer = program.delete(path_of(image))
+    assert (answer.status_code, answer.content) == (HTTPStatus.NO_CONTENT, b"")
+    assert ids(program.get(LIST)) == []
+    body = program.get(path_of(image)).json()
+    image.refresh_from_db()
+    assert body["trashed_at"] == image.trashed_at.isoformat().replace("+00:00", "Z")
+    assert body["version"] == 2
+    assert program.get(path_of(image, "/file")).getvalue() == DATA
+
+
+def test_restoring_brings_it_back_to_the_list(program, image):
+    program.delete(path_of(image))
+    answer = program.post(path_of(image, "/restore"))
+    assert answer.status_code == HTTPStatus.OK
+    assert (answer.json()["trashed_at"], answer.json()["version"]) == (None, 3)
+    assert ids(program.get(LIST)) == [str(image.public_id)]
+
+
+def test_deleting_and_restoring_twice_change_nothing_more(program, image):
+    assert [program.delete(path_of(image)).status_code for _ in range(2)] == [HTTPStatus.NO_CONTENT] * 2
+    image.refresh_from_db()
+    assert image.version == 2
+    assert [program.post(path_of(image, "/restore/")).json()["version"] for _ in range(2)] == [3, 3]
+
+
+WRITES = [("patch", ""), ("delete", ""), ("post", "/restore")]
+
+
+@pytest.mark.parametrize(("verb", "rest"), WRITES)
+def test_another_users_image_cannot_be_changed(image, bob, verb, rest):
+    stranger = client_of(bob, "read", "generate")
+    answer = getattr(stranger, verb)(path_of(image, rest), {"title": "Mine"}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (HTTPStatus.NOT_FOUND, "not_found")
+    image.refresh_from_db()
+    assert (image.title, image.trashed_at, image.version) == ("", None, 1)
+
+
+@pytest.mark.parametrize(("verb", "rest"), WRITES)
+def test_a_key_that_may_only_read_changes_nothing(api, image, verb, rest):
+    answer = getattr(api, verb)(path_of(image, rest), {"title": "Mine"}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (HTTPStatus.FORBIDDEN, "forbidden")
+    image.refresh_from_db()
+    assert (image.title, image.trashed_at, image.version) == ("", None, 1)
+
+
+@pytest.mark.parametrize(("verb", "rest"), WRITES)
+def test_without_a_key_nothing_changes(client, image, verb, rest):
+    assert getattr(client, verb)(path_of(image, rest)).status_code == HTTPStatus.UNAUTHORIZED
+    image.refresh_from_db()
+    assert (image.trashed_at, image.version) == (None, 1)
 
 
 # --- The list ------------------------------------------------------------------------------------
@@ -207,6 +313,7 @@ def test_a_page_has_the_images_as_they_are_alone(api, image):
 
 def test_filters_narrow_the_list(api, alice, facts):
     fox = add_image(alice, facts, prompt="A Red FOX in snow", model="gemini-3-pro-image-preview")
+    Image.objects.filter(pk=fox.pk).update(title="Reynard")
     cat = add_image(alice, facts, prompt="A cat, 100% asleep")
     moments = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
     for image, moment in zip((fox, cat), moments, strict=True):
@@ -214,6 +321,7 @@ def test_filters_narrow_the_list(api, alice, facts):
     fox_id, cat_id = str(fox.public_id), str(cat.public_id)
     assert ids(api.get(LIST, {"model": "gemini-3-pro-image-preview"})) == [fox_id]
     assert ids(api.get(LIST, {"q": "red fox"})) == [fox_id]
+    assert ids(api.get(LIST, {"q": "reynard"})) == [fox_id]
     assert ids(api.get(LIST, {"q": "100%"})) == [cat_id]
     assert ids(api.get(LIST, {"kind": "image"})) == [cat_id, fox_id]
     assert ids(api.get(LIST, {"kind": "video"})) == []

@@ -1,0 +1,209 @@
+"""The page of one picture: what was asked for, what came, what it cost, and what can be done with it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import Transfer, User
+from gallery.imaging import MIME_TYPES
+from gallery.models import Image
+from gallery.renditions import LONG_SIDES
+from gallery.tiles import Tile, alt_of, file_address, name_of, shape_of, source_set, tile_of
+from generations import catalog
+from generations.cards import AttemptLine, attempt_line, model_label
+from generations.models import Attempt, Generation
+from generations.spec import GenerationSpec
+from generations.views.access import person, signed_in
+
+BESIDE = 3  # pictures on either side in the strip below
+LONG_PROMPT_CHARS = 260  # what is longer is no heading any more
+SHAPE_TOLERANCE = 0.02
+NOTABLE_WAIT = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of "Asked and received"; `holds` is None where there was nothing to promise."""
+
+    name: str
+    asked: str
+    received: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time went, in milliseconds; `waiting` is the pause between attempts, 0 where there was none."""
+
+    total: int
+    queue: int
+    provider: int
+    waiting: int
+    saving: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One line of the download menu."""
+
+    label: str
+    note: str
+    address: str
+
+
+@never_cache
+@signed_in
+@require_safe
+def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """One of the reader's own pictures, also when it is in the trash."""
+    user = person(request)
+    rows = Image.objects.owned_by(user).select_related(
+        "blob", "output__attempt", "output__generation__hold", "output__generation__price"
+    )
+    picture = rows.filter(public_id=public_id).first()
+    if picture is None:
+        raise Http404
+    made_by = picture.output.generation if hasattr(picture, "output") else None
+    newer, older = _beside(user, picture)
+    name = name_of(picture)
+    prompt_is_heading = not picture.title and 0 < len(picture.prompt) <= LONG_PROMPT_CHARS
+    context = {
+        "image": picture,
+        "blob": picture.blob,
+        "name": name,
+        "heading": picture.prompt if prompt_is_heading else name_of(picture, LONG_PROMPT_CHARS),
+        "prompt_is_heading": prompt_is_heading,
+        "alt": alt_of(picture, 300),
+        "address": file_address(picture),
+        "source_set": _source_set(picture),
+        "ratio": round(picture.blob.width / picture.blob.height, 4),
+        "file_type": _file_type(picture),
+        "downloads": _downloads(picture),
+        "again": _again(picture, made_by),
+        "rows": _asked_and_received(picture, made_by),
+        "newer": newer,
+        "older": older,
+        "here": tile_of(picture),
+        **(_receipt(user, made_by) if made_by else {}),
+    }
+    return render(request, "generations/image.html", context)
+
+
+def _beside(user: User, picture: Image) -> tuple[list[Tile], list[Tile]]:
+    """Its neighbours in the library, both lists in the library's order: newest first."""
+    kept = Image.objects.owned_by(user).kept().with_blob()
+    newer = kept.filter(pk__gt=picture.pk).order_by("pk")[:BESIDE]
+    older = kept.filter(pk__lt=picture.pk).order_by("-pk")[:BESIDE]
+    return [tile_of(image) for image in reversed(newer)], [tile_of(image) for image in older]
+
+
+def _source_set(picture: Image) -> str:
+    """The copies up to 1280, and the original for what is larger."""
+    copies = source_set(picture, "640", "1280")
+    if max(picture.blob.width, picture.blob.height) <= max(LONG_SIDES.values()):
+        return copies
+    return f"{copies}, {file_address(picture)} {picture.blob.width}w"
+
+
+def _file_type(picture: Image) -> str:
+    return picture.blob.mime_type.partition("/")[2].upper().replace("WEBP", "WebP")
+
+
+def _downloads(picture: Image) -> list[Download]:
+    address = f"{file_address(picture)}?download=1"
+    original = Download(
+        "Original, as it came", f"{_file_type(picture)}, {filesizeformat(picture.blob.byte_size)}", address
+    )
+    labels = {"png": ("PNG", "without loss"), "jpeg": ("JPEG", "for mail"), "webp": ("WebP", "for the web")}
+    converted = [
+        Download(*labels[format], f"{address}&format={format}")
+        for format, mime_type in MIME_TYPES.items()
+        if mime_type != picture.blob.mime_type
+    ]
+    return [original, *converted]
+
+
+def _again(picture: Image, made_by: Generation | None) -> str:
+    """The studio with the same wish; by the job's id where there is one, as a long prompt overflows an address."""
+    wish = (
+        {"again": made_by.public_id}
+        if made_by
+        else {
+            "prompt": picture.prompt,
+            "model": picture.model,
+            "aspect_ratio": picture.aspect_ratio,
+            "image_size": picture.image_size,
+        }
+    )
+    return f"{reverse('generations:studio')}?{urlencode(wish)}"
+
+
+def _asked_and_received(picture: Image, made_by: Generation | None) -> list[Row]:
+    blob = picture.blob
+    rows = [
+        Row("Model", model_label(picture.model), _model_used(picture), None),
+        Row("Shape", picture.aspect_ratio, _shape_in_words(picture), picture.honours_aspect_ratio),
+        Row("Size", picture.image_size, f"{blob.width} × {blob.height}", picture.honours_image_size),
+        Row("File", "Any", f"{_file_type(picture)}, {filesizeformat(blob.byte_size)}", None),
+    ]
+    if made_by:
+        is_asked = "TEXT" in GenerationSpec.from_canonical(made_by.spec).modalities
+        has_come = bool(picture.caption)
+        rows.append(
+            Row("Caption", "Yes" if is_asked else "No", "Came" if has_come else "None", has_come if is_asked else None)
+        )
+    return [row for row in rows if row.asked]
+
+
+def _model_used(picture: Image) -> str:
+    """The name under which the upstream was asked; what it runs behind that name is not ours to say."""
+    return picture.output.attempt.upstream_model if hasattr(picture, "output") else picture.model
+
+
+def _shape_in_words(picture: Image) -> str:
+    """The nearest shape that has a name, else the ratio in figures."""
+    ratio = picture.blob.width / picture.blob.height
+    near = [
+        name
+        for name, (width, height) in catalog.PIXELS_1K.items()
+        if abs(ratio / (width / height) - 1) <= SHAPE_TOLERANCE
+    ]
+    return shape_of(picture) if picture.honours_aspect_ratio or not near else near[0]
+
+
+def _receipt(user: User, generation: Generation) -> dict[str, Any]:
+    attempts = list(generation.attempts.defer("usage", "detail"))
+    moves = Transfer.objects.filter(Q(debit__owner=user) | Q(credit__owner=user), reference=str(generation.public_id))
+    lines: list[AttemptLine] = [attempt_line(attempt) for attempt in attempts]
+    return {
+        "generation": generation,
+        "timing": _timing(generation, attempts),
+        "attempts": lines,
+        "request_ids": [line.request_id for line in lines if line.request_id],
+        "moves": moves.select_related("hold").order_by("created_at"),
+    }
+
+
+def _timing(generation: Generation, attempts: list[Attempt]) -> Timing | None:
+    """None while it is not known. Only the last run counts: a job that was tried again begins anew."""
+    if generation.started_at is None or generation.finished_at is None:
+        return None
+    calls = [attempt for attempt in attempts if attempt.run == generation.run]
+    total = generation.finished_at - generation.queued_at
+    queue = generation.started_at - generation.queued_at
+    provider = timedelta(milliseconds=sum(call.elapsed_ms or 0 for call in calls))
+    last_call = max((call.sent_at + timedelta(milliseconds=call.elapsed_ms or 0) for call in calls), default=None)
+    saving = max(timedelta(), generation.finished_at - last_call) if last_call else timedelta()
+    waiting = total - queue - provider - saving
+    waiting = waiting if waiting >= NOTABLE_WAIT else timedelta()
+    return Timing(*(round(part / timedelta(milliseconds=1)) for part in (total, queue, provider, waiting, saving)))

@@ -1,0 +1,283 @@
+"""The library: one's own pictures by day, in pages that cost the same however far down they are."""
+
+import re
+from datetime import timedelta
+from http import HTTPStatus
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from gallery import services
+from gallery.models import Blob, Image
+from gallery.views import AHEAD, PAGE
+from tests.gallery.pictures import add_image, encode_picture, write_file
+
+pytestmark = pytest.mark.django_db
+
+LIBRARY = "/library/"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def facts(settings):
+    return write_file(settings.SPOOL_DIR, encode_picture("png", size=(600, 400)))[1]
+
+
+@pytest.fixture
+def browser(client, alice):
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def fill(alice, facts):
+    """So many pictures of Alice, the first of them the oldest, all of `day` days ago."""
+
+    def make(count, *, day=0, **fields):
+        first = add_image(alice, facts)
+        created = timezone.now() - timedelta(days=day)
+        wanted = {"prompt": "A fox", "model": first.model, "aspect_ratio": "3:2", **fields}
+        rows = [Image(owner=alice, blob=first.blob, created_at=created, **wanted) for _ in range(count)]
+        first.delete()
+        return Image.objects.bulk_create(rows)
+
+    return make
+
+
+def tiles(answer):
+    """The ids of the tiles, in their order."""
+    assert answer.status_code == HTTPStatus.OK
+    return re.findall(r'id="t-([0-9a-f-]{36})"', answer.content.decode())
+
+
+def ids(images):
+    return [str(image.public_id) for image in images]
+
+
+def link(answer, rel):
+    """The address of the link to the older (next) or newer (prev) page."""
+    found = re.search(rf'rel="{rel}" href="([^"]+)"', answer.content.decode())
+    return found and found[1].replace("&amp;", "&")
+
+
+# --- What is shown -------------------------------------------------------------------------------
+
+
+def test_my_pictures_are_there_the_newest_first_and_nobody_elses(browser, fill, bob, facts):
+    mine = fill(3)
+    add_image(bob, facts)
+    assert tiles(browser.get(LIBRARY)) == ids(mine)[::-1]
+
+
+def test_days_have_headings_with_their_date(browser, fill):
+    fill(1, day=5)
+    fill(1, day=1)
+    fill(2)
+    page = browser.get(LIBRARY).content.decode()
+    days = [timezone.now().date() - timedelta(days=day) for day in (0, 1, 5)]
+    assert re.findall(r'<time datetime="([^"]+)" data-show="day">', page) == [day.isoformat() for day in days]
+    assert [word in page for word in ("Today, <time", "Yesterday, <time")] == [True, True]
+
+
+def test_a_tile_offers_both_small_copies_by_their_true_widths_and_reserves_its_box(browser, alice, settings):
+    facts = write_file(settings.SPOOL_DIR, encode_picture("png", size=(400, 800)), name="tall")[1]
+    image = add_image(alice, facts, prompt='A "tall" <b>tower</b>')
+    page = browser.get(LIBRARY).content.decode()
+    address = f"/api/v1/images/{image.public_id}/file"
+    assert f'src="{address}?variant=320"' in page
+    assert f'srcset="{address}?variant=320 160w, {address}?variant=640 320w"' in page
+    assert 'width="400" height="800"' in page
+    assert 'loading="lazy" decoding="async"' in page
+    assert 'style="--ar:0.5"' in page
+    assert f"background:{image.blob.dominant_colour}" in page
+    assert 'alt="A &quot;tall&quot; &lt;b&gt;tower&lt;/b&gt;"' in page
+    assert "<b>tower" not in page
+
+
+@pytest.mark.parametrize(("size", "ratio", "shape"), [((1600, 200), "3.2", "8:1"), ((200, 1600), "0.4", "1:8")])
+def test_an_extreme_shape_is_cut_in_the_grid_and_named(browser, alice, settings, size, ratio, shape):
+    facts = write_file(settings.SPOOL_DIR, encode_picture("png", size=size), name="extreme")[1]
+    add_image(alice, facts, aspect_ratio=shape)
+    page = browser.get(LIBRARY).content.decode()
+    assert f'style="--ar:{ratio}"' in page
+    assert f'<span class="pic-plate">{shape}</span>' in page
+
+
+def test_an_extreme_shape_that_was_not_asked_for_is_named_by_what_it_is(browser, alice, settings):
+    facts = write_file(settings.SPOOL_DIR, encode_picture("png", size=(1500, 300)), name="extreme")[1]
+    add_image(alice, facts, aspect_ratio="1:1", honours_aspect_ratio=False)
+    assert '<span class="pic-plate">5:1</span>' in browser.get(LIBRARY).content.decode()
+
+
+def test_an_empty_library_leads_to_the_studio(browser):
+    page = browser.get(LIBRARY).content.decode()
+    assert "Pictures you make will live here" in page
+    assert 'href="/studio/"' in page
+
+
+def test_a_picture_in_the_trash_is_not_in_the_library(browser, fill, alice):
+    first, second = fill(2)
+    services.trash_image(owner=alice, public_id=first.public_id)
+    assert tiles(browser.get(LIBRARY)) == ids([second])
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+
+def test_older_and_newer_links_walk_through_all_pictures_and_back(browser, fill):
+    images = fill(2 * PAGE + 5)[::-1]
+    first = browser.get(LIBRARY)
+    assert tiles(first) == ids(images[:PAGE])
+    assert link(first, "prev") is None
+    second = browser.get(LIBRARY + link(first, "next"))
+    assert tiles(second) == ids(images[PAGE : 2 * PAGE])
+    third = browser.get(LIBRARY + link(second, "next"))
+    assert (tiles(third), link(third, "next")) == (ids(images[2 * PAGE :]), None)
+    assert tiles(browser.get(LIBRARY + link(third, "prev"))) == tiles(second)
+    assert tiles(browser.get(LIBRARY + link(second, "prev"))) == tiles(first)
+
+
+def test_a_picture_that_came_meanwhile_moves_no_page(browser, fill):
+    images = fill(PAGE + 3)[::-1]
+    older = link(browser.get(LIBRARY), "next")
+    fill(2)
+    assert tiles(browser.get(LIBRARY + older)) == ids(images[PAGE:])
+
+
+def test_a_page_goes_on_from_a_picture_that_was_moved_to_the_trash(browser, fill, alice):
+    images = fill(PAGE + 3)[::-1]
+    older = link(browser.get(LIBRARY), "next")
+    services.trash_image(owner=alice, public_id=images[PAGE - 1].public_id)
+    assert tiles(browser.get(LIBRARY + older)) == ids(images[PAGE:])
+
+
+def test_the_page_around_a_picture_has_it_in_the_middle(browser, fill):
+    images = fill(3 * PAGE)[::-1]
+    around = tiles(browser.get(f"{LIBRARY}?at={images[50].public_id}"))
+    assert around == ids(images[50 - PAGE // 2 : 50 + PAGE // 2])
+    assert tiles(browser.get(f"{LIBRARY}?at={images[3].public_id}")) == ids(images[:PAGE])
+
+
+def test_htmx_gets_the_tiles_alone_and_a_day_that_goes_on_has_no_second_heading(browser, fill):
+    fill(3, day=1)
+    fill(PAGE + 2)
+    older = link(browser.get(LIBRARY), "next")
+    part = browser.get(LIBRARY + older, headers=HTMX)
+    assert "<html" not in part.content.decode()
+    today, yesterday = (timezone.now().date() - timedelta(days=day) for day in (0, 1))
+    assert re.findall(r'<time datetime="([^"]+)"', part.content.decode()) == [yesterday.isoformat()]
+    whole = browser.get(LIBRARY + older).content.decode()
+    assert re.findall(r'<time datetime="([^"]+)" data-show="day"', whole) == [today.isoformat(), yesterday.isoformat()]
+    assert "HX-Request" in part["Vary"]
+
+
+def test_the_boxes_of_the_next_pictures_of_the_day_are_laid_out_ahead(browser, fill):
+    fill(3, day=1)
+    fill(PAGE + 2)
+    page = browser.get(LIBRARY).content.decode()
+    assert page.count('<i class="tile"') == 2
+    fill(AHEAD)
+    assert browser.get(LIBRARY).content.decode().count('<i class="tile"') == AHEAD
+
+
+@pytest.mark.parametrize("place", ["before=nonsense", "after=17", "before=11111111-1111-4111-8111-111111111111"])
+def test_a_place_that_is_not_there_is_not_found(browser, fill, place):
+    fill(1)
+    assert browser.get(f"{LIBRARY}?{place}").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_another_persons_picture_is_no_place(browser, bob, facts):
+    foreign = add_image(bob, facts)
+    assert browser.get(f"{LIBRARY}?before={foreign.public_id}").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_every_page_costs_the_same_few_queries_and_skips_no_rows(browser, fill):
+    fill(5)
+    with CaptureQueriesContext(connection) as small:
+        browser.get(LIBRARY)
+    images = fill(4 * PAGE)[::-1]
+    with CaptureQueriesContext(connection) as first:
+        browser.get(LIBRARY)
+    with CaptureQueriesContext(connection) as deep:
+        browser.get(f"{LIBRARY}?before={images[3 * PAGE].public_id}")
+    assert len(small) == len(first) == 3
+    assert len(deep) == 4  # and the place itself
+    spoken = " ".join(query["sql"].upper() for query in [*first, *deep])
+    assert "OFFSET" not in spoken
+    assert "COUNT(" not in spoken
+
+
+def test_the_list_is_read_from_its_index(alice):
+    images = Image.objects.owned_by(alice).kept().filter(pk__lt=10).order_by("-pk")[:5]
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL reads an empty table as a whole")
+    assert "image_kept_of_owner" in images.explain()
+    assert "TEMP B-TREE" not in images.explain()
+    assert "image_trashed_of_owner" in Image.objects.owned_by(alice).trashed()[:5].explain()
+
+
+def test_a_full_page_of_long_prompts_stays_below_50_kb(browser, fill):
+    fill(2 * PAGE, prompt="Üppige Föhren über dämmrigen Höhen, " * 100)
+    assert len(browser.get(LIBRARY).content) <= 50_000
+
+
+# --- Filters -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(alice, settings):
+    sizes = {"square": (400, 404), "wide": (600, 400), "tall": (300, 600)}
+    made = {}
+    for name, size in sizes.items():
+        facts = write_file(settings.SPOOL_DIR, encode_picture("png", size=size), name=name)[1]
+        made[name] = add_image(alice, facts, prompt=f"A {name} fox, 100%", model=f"model-{name}")
+    assert Blob.objects.count() == 3
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("shape=square", ["square"]),
+        ("shape=wide", ["wide"]),
+        ("shape=tall", ["tall"]),
+        ("model=model-tall", ["tall"]),
+        ("q=TALL", ["tall"]),
+        ("q=100%25", ["tall", "wide", "square"]),
+        ("q=fox&shape=wide&model=model-wide", ["wide"]),
+        ("q=fox&shape=wide&model=model-tall", []),
+        ("shape=round", ["tall", "wide", "square"]),
+        ("q=%00", ["tall", "wide", "square"]),
+    ],
+)
+def test_filters_narrow_the_library(browser, mixed, query, found):
+    assert tiles(browser.get(f"{LIBRARY}?{query}")) == ids(mixed[name] for name in found)
+
+
+def test_a_filter_without_results_says_so_and_shows_the_way_back(browser, mixed):
+    page = browser.get(f"{LIBRARY}?q=lighthouse<b>").content.decode()
+    assert "Nothing matches &ldquo;lighthouse&lt;b&gt;&rdquo;" in page
+    assert '<a class="btn" href="/library/">Show all pictures</a>' in page
+
+
+def test_links_to_other_pages_keep_the_filters(browser, fill):
+    fill(2 * PAGE)
+    older = link(browser.get(f"{LIBRARY}?q=a+fox&shape=wide"), "next")
+    assert older.startswith("?q=a+fox&shape=wide&before=")
+
+
+# --- Who may -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [LIBRARY, "/library/trash/"])
+def test_strangers_are_sent_to_sign_in(stranger, path):
+    answer = stranger.get(path)
+    assert answer.status_code == HTTPStatus.FOUND
+    assert answer["Location"].endswith(f"?next={path}")
+
+
+def test_the_page_is_kept_by_no_cache(browser):
+    assert "no-store" in browser.get(LIBRARY)["Cache-Control"]
+    assert browser.post(LIBRARY).status_code == HTTPStatus.METHOD_NOT_ALLOWED
