@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -49,8 +50,9 @@ class NewKeyForm(forms.Form):
         help_text="It ends with it, UTC",
     )
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
+        self._sent = None if data is None else data.copy()
+        super().__init__(self._sent)
         scopes = self.fields["scopes"]
         assert isinstance(scopes, forms.MultipleChoiceField)
         scopes.choices = [
@@ -84,8 +86,8 @@ class NewKeyForm(forms.Form):
             self.add_error(place if place in self.fields else None, problem.message)
         if not error.errors:
             self.add_error(None, f"{error.message} {error.remedy}")
-        self.data = self.data.copy()
-        self.data["key_id"] = str(uuid4())
+        if self._sent is not None:
+            self._sent["key_id"] = str(uuid4())
 
 
 class ProfileForm(forms.Form):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -73,10 +73,12 @@ def create_key(
     scopes: Sequence[str] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
     issuer: ApiKey | None = None,
+    key_id: UUID | None = None,
 ) -> IssuedKey:
     """A new key of `user`; `issuer` is the key that asks for it, if one does, whose scopes it cannot exceed.
 
-    Raises InvalidInput, Forbidden (a scope that the user or the issuer lacks) and Conflict (too many keys).
+    With a `key_id`, made by the caller, what is sent twice makes one key. Raises InvalidInput, Forbidden (a scope that
+    the user or the issuer lacks) and Conflict (too many keys, or one with this id).
     """
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, user, issuer)
@@ -87,9 +89,15 @@ def create_key(
     with transaction.atomic():
         # The user's row is locked so that two requests cannot both make the last key (SQLite: IMMEDIATE does it).
         User.objects.select_for_update().get(pk=user.pk)
+        if key_id is not None and ApiKey.objects.filter(public_id=key_id).exists():
+            raise Conflict(
+                "This key was made already, and its text is shown only once.",
+                remedy="If you did not copy it, revoke it and make another one.",
+            )
         if active_keys(user).count() >= MAX_ACTIVE_KEYS:
             raise Conflict(f"You have {MAX_ACTIVE_KEYS} active keys.", remedy="Revoke one that is no longer used.")
         api_key = ApiKey.objects.create(
+            public_id=key_id or uuid4(),
             user=user,
             name=name,
             lookup=_lookup(raw),
@@ -129,6 +137,11 @@ def authenticate(raw: str) -> ApiKey:
 def active_keys(user: User) -> QuerySet[ApiKey]:
     """The user's keys that are neither revoked nor expired."""
     return user.api_keys.filter(revoked_at=None).exclude(expires_at__lte=timezone.now())
+
+
+def ended_keys(user: User) -> QuerySet[ApiKey]:
+    """The user's keys that are revoked or expired, which work no more."""
+    return user.api_keys.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now()))
 
 
 def revoke_key(*, user: User, key_id: UUID | str) -> None:

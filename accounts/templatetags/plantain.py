@@ -1,8 +1,8 @@
 """What every template may use without loading it: icons, money, durations, and the mark of the current page."""
 
-from datetime import datetime, timedelta
 import json
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms, template
@@ -34,7 +34,7 @@ def current(context: dict[str, Any], *view_names: str) -> SafeString | str:
 
 
 @register.simple_tag
-def control(field: BoundField, hint: str = "") -> SafeString:
+def control(field: BoundField, hint: str = "", autofocus: bool | str = False) -> SafeString:
     """The widget of a form's field in our dress; templates/components/field.html puts label, hint and error around it."""
     widget = field.field.widget
     names = ((forms.CheckboxInput, "check"), (forms.Select, "select"), (forms.Textarea, "textarea"))
@@ -46,6 +46,7 @@ def control(field: BoundField, hint: str = "") -> SafeString:
         attrs={
             "class": f"{dress} {own}".strip(),
             "aria-describedby": described or False,
+            "autofocus": bool(autofocus),
             "placeholder": _placeholder(field),
         }
     )

@@ -1,6 +1,8 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from accounts.templatetags.plantain import duration, icon, shape, usd
+from accounts.templatetags.plantain import duration, elapsed, icon, remaining, shape, usd
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,28 @@ def test_a_shape_keeps_its_proportion():
 
 def test_an_extreme_shape_stays_visible():
     assert 'width="3" height="20"' in shape("1:8")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min"),
+        (3_600, "1 h"),
+        (11_520, "3 h 12 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 day"),
+        (432_000, "5 days"),
+    ],
+)
+def test_a_span_of_time_has_one_or_two_units(seconds, text, monkeypatch):
+    now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    monkeypatch.setattr("accounts.templatetags.plantain.timezone.now", lambda: now)
+    assert elapsed(now - timedelta(seconds=seconds)) == text
+    assert remaining(now + timedelta(seconds=seconds)) == text
+
+
+def test_a_moment_that_has_passed_is_not_in_negative_seconds():
+    assert remaining(datetime(2000, 1, 1, tzinfo=UTC)) == "0 s"
