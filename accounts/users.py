@@ -1,5 +1,6 @@
-"""Accounts of people: made in one transaction with a plan, a wallet and their first credit."""
+"""Accounts of people: each is made in one transaction with a plan and a wallet, by whichever door they come."""
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -7,8 +8,9 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from accounts import ledger
-from accounts.errors import FieldError, InvalidInput, NotFound
+from accounts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound
 from accounts.models import Plan, User
+from accounts.operators import make_operator
 
 DEFAULT_PLAN = "free"
 DEFAULT_LIMITS = {"images_per_day": 40, "concurrent": 4, "requests_per_minute": 30}  # as migration 0002 seeds them
@@ -32,7 +34,7 @@ def get_user(*, email: str) -> User:
 def create_account(
     *, email: str, password: str, is_staff: bool = False, credit_micros: int | None = None, name: str = ""
 ) -> User:
-    """A new user with the default plan, a wallet and `credit_micros` (by default the sign-up credit; 0 grants none).
+    """A new user with a confirmed address and `credit_micros` (by default the sign-up credit; 0 grants none).
 
     Raises InvalidInput with each refused field.
     """
@@ -43,14 +45,36 @@ def create_account(
     # Hashed before the transaction opens: it takes long on purpose, and SQLite has one write lock for everybody.
     user.set_password(password)
     with transaction.atomic():
+        open_account(user)
+        EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+        if is_staff:
+            make_operator(user)
+        _grant_once(user, credit_micros)
+    return user
+
+
+def open_account(user: User) -> None:
+    """Store a new user, who has a password by now, with the default plan and a wallet.
+
+    Raises InvalidInput when the address is taken.
+    """
+    with transaction.atomic():
         user.plan = default_plan()
         _insert(user)
         ledger.open_wallet(user)
-        if credit_micros:
-            ledger.grant(
-                user=user, amount_micros=credit_micros, reason="sign-up credit", key=f"signup:{user.public_id}"
-            )
-    return user
+
+
+def grant_signup_credit(user: User) -> None:
+    """The first credit; safe to repeat, also after SIGNUP_CREDIT_USD has changed."""
+    try:
+        _grant_once(user, ledger.parse_usd(settings.SIGNUP_CREDIT_USD))
+    except IdempotencyMismatch:  # it was granted when it was another amount
+        pass
+
+
+def _grant_once(user: User, amount_micros: int) -> None:
+    if amount_micros:
+        ledger.grant(user=user, amount_micros=amount_micros, reason="sign-up credit", key=f"signup:{user.public_id}")
 
 
 def _insert(user: User) -> None:

@@ -210,6 +210,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_FORMS = {
     "login": "accounts.door.SignInForm",
     "signup": "accounts.door.SignUpForm",
+    "add_email": "accounts.door.NewAddressForm",
     "change_password": "accounts.door.OtherPasswordForm",
     "set_password": "accounts.door.FirstPasswordForm",
     "reset_password_from_key": "accounts.door.NewPasswordForm",
@@ -226,9 +227,13 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 15 * 60
-# Wrong passwords: 5, then the wait grows. `key` is an address as tried from one IP (accounts/adapter.py). That IP is the
-# one that the server saw; it alone reads X-Forwarded-For, and from TRUSTED_PROXIES only.
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key,10/h/key,20/d/key"}
+# Wrong passwords: 5, then the wait grows. `key` is an address as tried from one IP (accounts/adapter.py), and that IP
+# is what the server saw: it alone reads X-Forwarded-For, and from TRUSTED_PROXIES only.
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "10/m/ip,5/5m/key,10/h/key,20/d/key",
+    # A code is bound to its browser: somebody who changes it needs another one soon.
+    "confirm_email": "3/3m/key",
+}
 MFA_ADAPTER = "accounts.adapter.MfaAdapter"
 MFA_FORMS = {"add_webauthn": "accounts.door.AddPasskeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from accounts.door import ConfirmResetCode
+from accounts.door import ConfirmResetCode, Sessions
 from config import error_pages, pages
 from config.api import api_not_found
 
@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("gallery.urls")),
     path("", include("accounts.urls")),
     path("accounts/password/reset/confirm/", ConfirmResetCode.as_view()),
+    path("accounts/sessions/", Sessions.as_view()),
     path("accounts/", include("allauth.urls")),
     path("docs/", include("config.docs_urls")),
     path("favicon.ico", pages.favicon),

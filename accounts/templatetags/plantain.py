@@ -35,7 +35,7 @@ def current(context: dict[str, Any], *view_names: str) -> SafeString | str:
 
 @register.simple_tag
 def control(field: BoundField, hint: str = "", autofocus: bool | str = False) -> SafeString:
-    """The widget of a form's field in our dress; templates/components/field.html puts label, hint and error around it."""
+    """The widget of a form's field in our dress; components/field.html puts label, hint and error around it."""
     widget = field.field.widget
     names = ((forms.CheckboxInput, "check"), (forms.Select, "select"), (forms.Textarea, "textarea"))
     dress = next((name for kind, name in names if isinstance(widget, kind)), "input")

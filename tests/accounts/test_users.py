@@ -1,4 +1,5 @@
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.management import call_command
 
 from accounts import ledger, users
@@ -11,10 +12,10 @@ pytestmark = pytest.mark.django_db
 
 def refusal(**fields):
     """The fields that create_account refuses, after a look that nothing was stored."""
-    before = User.objects.count(), Transfer.objects.count()
+    before = User.objects.count(), Transfer.objects.count(), EmailAddress.objects.count()
     with pytest.raises(InvalidInput) as refused:
         users.create_account(**{"email": "new@example.com", "password": PASSWORD, **fields})
-    assert (User.objects.count(), Transfer.objects.count()) == before
+    assert (User.objects.count(), Transfer.objects.count(), EmailAddress.objects.count()) == before
     return [error.field for error in refused.value.errors]
 
 
@@ -24,6 +25,16 @@ def test_a_new_account_has_the_free_plan_a_wallet_and_the_sign_up_credit(setting
     assert (user.name, user.plan.name, user.is_staff, user.is_active) == ("New", "free", False, True)
     assert user.check_password(PASSWORD)
     assert ledger.balance_of(user).available == 2_500_000
+
+
+def test_its_address_is_confirmed_so_that_it_can_sign_in():
+    user = users.create_account(email="New@example.com", password=PASSWORD)
+    assert EmailAddress.objects.values_list("user", "email", "verified", "primary").get() == (
+        user.pk,
+        "new@example.com",
+        True,
+        True,
+    )
 
 
 def test_the_credit_is_exactly_the_given_one():
