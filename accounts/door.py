@@ -60,6 +60,7 @@ class NewAddressForm(AddEmailForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["email"].label = "New address"
+        del self.fields["email"].widget.attrs["placeholder"]
 
 
 class NewPasswordMixin:

@@ -21,8 +21,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("generations.urls")),
     path("", include("gallery.urls")),
     path("", include("accounts.urls")),
-    path("accounts/password/reset/confirm/", ConfirmResetCode.as_view()),
-    path("accounts/sessions/", Sessions.as_view()),
+    # Two of allauth's, before its own, with its names
+    path("accounts/password/reset/confirm/", ConfirmResetCode.as_view(), name="account_confirm_password_reset_code"),
+    path("accounts/sessions/", Sessions.as_view(), name="usersessions_list"),
     path("accounts/", include("allauth.urls")),
     path("docs/", include("config.docs_urls")),
     path("favicon.ico", pages.favicon),

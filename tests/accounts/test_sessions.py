@@ -4,6 +4,7 @@ import re
 
 import pytest
 from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.test import Client
 from django.urls import URLPattern, get_resolver
@@ -33,6 +34,33 @@ def test_every_browser_is_listed_and_the_present_one_is_marked(alice):
     assert "<b>Firefox on Linux</b>" in page
     assert '<span class="num">203.0.113.7</span>' in page
     assert page.count("This one") == 1
+
+
+def test_sessions_that_have_ended_are_not_listed(alice):
+    forgotten, there, here = signed_in(alice), signed_in(alice), signed_in(alice)
+    Session.objects.filter(session_key=forgotten.session.session_key).update(expire_date="2000-01-01T00:00Z")
+    assert len(here.get(SESSIONS).context["sessions"]) == 2
+    there.post(CHANGE, {"oldpassword": PASSWORD, "password1": "another good password"})
+    (one,) = there.get(SESSIONS).context["sessions"]
+    assert one.session_key == there.session.session_key
+
+
+def test_many_sessions_cost_no_more_queries_than_one(alice, django_assert_max_num_queries):
+    here = signed_in(alice)
+    for _ in range(5):
+        signed_in(alice)
+    with django_assert_max_num_queries(5):
+        page = here.get(SESSIONS)
+    assert page.context["session_count"] == 6
+
+
+def test_the_pages_show_where_one_is(alice):
+    page = words(signed_in(alice).get(SESSIONS))
+    assert re.findall(r'<a [^>]*aria-current="page"[^>]*>(?:<svg.*?</svg>)?([^<]+)</a>', page) == [
+        "Account",
+        "Security",
+        "Sessions",
+    ]
 
 
 def test_signing_out_everywhere_else_leaves_this_session_and_other_people(alice, bob):
