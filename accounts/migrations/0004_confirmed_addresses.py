@@ -15,7 +15,7 @@ def confirm_addresses(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0004_onboarding"),
+        ("accounts", "0003_onboarding"),
         ("account", "0009_emailaddress_unique_primary_email"),
     ]
 
