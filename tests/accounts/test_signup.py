@@ -348,7 +348,7 @@ def test_an_address_that_a_stranger_began_with_is_refused_and_no_fault(
 
 def test_accounts_from_before_go_on_signing_in(alice, bob):
     EmailAddress.objects.filter(user=alice).delete()
-    migration = importlib.import_module("accounts.migrations.0005_confirmed_addresses")
+    migration = importlib.import_module("accounts.migrations.0004_confirmed_addresses")
     migration.confirm_addresses(apps, None)
     migration.confirm_addresses(apps, None)  # safe to repeat
     address = EmailAddress.objects.get(user=alice)
