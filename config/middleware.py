@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # anything else is not repeated into logs and answers
 
 
-class RequestIdMiddleware:
-    """Gives each request an id, the caller's if it is sane, and the log one line for it; the outermost of all."""
+class OnBothSides:
+    """Middleware for both sides: `_answer` for WSGI, and `_answer_later`, the same with await, for ASGI."""
 
     sync_capable = True
     async_capable = True
@@ -37,8 +37,19 @@ class RequestIdMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._answer_later(request)
+        return self._answer_later(request) if self._is_async else self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        raise NotImplementedError
+
+    async def _answer_later(self, request: HttpRequest) -> HttpResponseBase:
+        raise NotImplementedError
+
+
+class RequestIdMiddleware(OnBothSides):
+    """Gives each request an id, the caller's if it is sane, and the log one line for it; the outermost of all."""
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         started = _begin(request)
         return _end(request, self.get_response(request), started)  # type: ignore[arg-type]
 
@@ -67,21 +78,10 @@ def refuse_unknown_hosts(get_response: Callable[[HttpRequest], Any]) -> Callable
     return lambda request: error_pages.refused_host(request) or get_response(request)
 
 
-class PageErrorsMiddleware:
+class PageErrorsMiddleware(OnBothSides):
     """Lets views raise: their errors become pages or problem+json here, with DEBUG too; the innermost of all."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._answer_later(request)
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = self.get_response(request)  # type: ignore[assignment]
         return (
             error_pages.replacement(request, response) if error_pages.needs_replacing(request, response) else response

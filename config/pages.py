@@ -20,7 +20,7 @@ LENGTHS = {
 }
 BUTTONS = (("btn-primary", "Primary"), ("", "Plain"), ("btn-quiet", "Quiet"), ("btn-danger", "Danger"))
 ICON = re.compile(r'<symbol id="i-([a-z-]+)"')
-COLOUR = re.compile(r"^  --([a-z0-9-]+): #", re.MULTILINE)
+COLOUR = re.compile(r"^  --([a-z0-9-]+): (?:light-dark\(|#)", re.MULTILINE)
 
 
 @require_safe
