@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
 
 class Command(BaseCommand):
     help = (
-        "Migrate, make the demo accounts (in development), and serve until SIGTERM. Prints two lines of JSON: the "
+        "Migrate, collect static files, make the demo accounts (in development), and serve until SIGTERM. Prints two lines of JSON: the "
         "environment of the emulator that is needed, if one is, and what to tell the person who started this."
     )
     requires_system_checks = (SETTINGS,)  # the others import every view, and the first request does that again
@@ -51,6 +51,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._tell(use_emulator(options["emulator_port"]))
         call_command("migrate", interactive=False, verbosity=0)
+        if not settings.DEBUG:  # with it they are served from where they are written
+            call_command("collectstatic", interactive=False, verbosity=0)
         self._tell("\n".join(welcome()))
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads our output any more
         config = uvicorn.Config(
