@@ -4,7 +4,7 @@ from django.contrib.staticfiles.storage import HashedFilesMixin
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 # What an import in a module looks like is Django's business; which files are ours to rewrite is not.
-_FILES, _IMPORTS = HashedFilesMixin._js_module_import_aggregation_patterns
+_FILES, _IMPORTS = HashedFilesMixin._js_module_import_aggregation_patterns  # type: ignore[attr-defined]
 
 
 class HashedModulesStorage(CompressedManifestStaticFilesStorage):

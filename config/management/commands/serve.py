@@ -39,7 +39,8 @@ class Server(uvicorn.Server):
 
 class Command(BaseCommand):
     help = (
-        "Migrate, collect static files, make the demo accounts (in development), and serve until SIGTERM. Prints two lines of JSON: the "
+        "Migrate, collect static files, make the demo accounts (in development), and serve until SIGTERM. Prints two "
+        "lines of JSON: the "
         "environment of the emulator that is needed, if one is, and what to tell the person who started this."
     )
     requires_system_checks = (SETTINGS,)  # the others import every view, and the first request does that again
