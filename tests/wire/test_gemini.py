@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,14 +10,11 @@ from hypothesis import strategies as st
 from generations.outcomes import OUTCOMES
 from generations.spec import GenerationSpec
 from generations.wire.gemini import build_error, build_response, parse_response
+from tests.wire import cases
 
-FIXTURES = sorted((Path(__file__).parent / "fixtures" / "gemini").glob("*.json"))
+FIXTURES = cases.paths("gemini")
 SPEC = GenerationSpec(prompt="A fox", model="gemini-3.1-flash-image-preview", image_size="1K")
 LONG = "AbC/9+xyz0123456" * 1000
-
-
-def body_of(case: dict) -> bytes:
-    return case["body_text"].encode() if "body_text" in case else json.dumps(case["body"]).encode()
 
 
 def reply_with(*parts: dict, finish: str = "STOP") -> bytes:
@@ -29,42 +25,10 @@ def image_part(data: str, **more: object) -> dict:
     return {"inlineData": {"mimeType": "image/png", "data": data}, **more}
 
 
-def simplified(reply) -> dict:
-    """A reply in the terms that the fixtures use."""
-    chosen, error = reply.chosen, reply.error
-    return {
-        "outcome": reply.outcome,
-        "images": len(reply.images),
-        "drafts": sum(image.thought for image in reply.images),
-        "chosen": chosen
-        and {
-            "mime": chosen.mime_type_claimed,
-            "data": bytes(chosen.data).decode(),
-            "thought": chosen.thought,
-            "signature": chosen.thought_signature,
-        },
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "block_reason": reply.block_reason,
-        "usage": reply.usage,
-        "response_id": reply.response_id,
-        "model_version": reply.model_version,
-        "error": error and {"code": error.code, "status": error.status, "message": error.message},
-        "retry_after_s": reply.retry_after_s,
-    }
-
-
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_a_reply_is_read_as_its_fixture_expects(path):
-    case = json.loads(path.read_text())
-    reply = simplified(parse_response(case["status"], case["headers"], body_of(case)))
-    expected = dict(case["expect"])
-    if isinstance(expected.get("error"), dict):
-        error = expected.pop("error")
-        assert {name: reply["error"][name] for name in error} == error
-    assert {name: reply[name] for name in expected} == expected
-    assert reply["outcome"] is None or reply["outcome"] in OUTCOMES
-    assert (reply["outcome"] is None) == (reply["chosen"] is not None)
+    case, body = cases.load(path)
+    cases.assert_as_expected(parse_response(case["status"], case["headers"], body), case["expect"])
 
 
 def test_every_outcome_that_a_reply_alone_can_tell_has_a_fixture():
@@ -126,6 +90,25 @@ def test_a_signature_that_is_no_base64_is_dropped_and_the_picture_kept(signature
 def test_a_body_over_the_cap_is_too_large_and_not_parsed():
     reply = parse_response(200, {}, reply_with(image_part("AAAA")), max_body_bytes=40)
     assert (reply.outcome, reply.images) == ("too_large", ())
+
+
+def test_the_rendered_html_of_a_search_is_kept_whole_or_not_at_all():
+    def rendered(html):
+        metadata = {"webSearchQueries": ["fox"], "searchEntryPoint": {"renderedContent": html}}
+        document = {"candidates": [{"content": {"parts": [image_part("AAAA")]}, "groundingMetadata": metadata}]}
+        return parse_response(200, {}, json.dumps(document).encode()).grounding.rendered_content
+
+    assert rendered("<p>" * 87_381) == "<p>" * 87_381
+    assert rendered("<p>" * 87_382) == ""
+
+
+def test_an_escape_that_is_no_character_inside_a_long_picture_is_malformed():
+    body = reply_with(image_part(LONG)).replace(b"AbC", b"\\u12", 1)
+    assert parse_response(200, {}, body).outcome == "malformed"
+
+
+def test_a_reply_of_endless_words_is_malformed():
+    assert parse_response(200, {}, reply_with(*({"text": "x"} for _ in range(10_001)))).outcome == "malformed"
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"candidates":', b'{"candidates":[{"content":{"parts":['])
@@ -246,7 +229,8 @@ json_values = st.recursive(
 FIELD_NAMES = [
     *("candidates", "content", "parts", "text", "thought", "inlineData", "inline_data", "data", "mimeType", "error"),
     *("finishReason", "promptFeedback", "blockReason", "usageMetadata", "code", "details", "retryDelay", "status"),
-    *("promptTokensDetails", "message", "reason", "thoughtSignature"),
+    *("promptTokensDetails", "message", "reason", "thoughtSignature", "groundingMetadata", "groundingChunks", "web"),
+    *("searchEntryPoint", "renderedContent", "webSearchQueries", "safetyRatings", "uri", "category"),
 ]
 likely_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["STOP", "SAFETY", "", LONG, "3s", "IMAGE"]),

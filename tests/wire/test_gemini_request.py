@@ -1,5 +1,6 @@
 """Requests of the Gemini-native protocol: built for the upstream, and read or refused at our own door."""
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 from generations.catalog import MODELS, size_token
 from generations.errors import WireError
 from generations.spec import GenerationSpec, canonical_json
-from generations.wire.gemini import build_request, parse_request, request_path
+from generations.wire.gemini import build_request, parse_request, parse_response, request_path
+from generations.wire.inputs import InputImage, Turn
 
 FLASH = "gemini-3.1-flash-image-preview"
 PRO = "gemini-3-pro-image-preview"
@@ -49,6 +51,97 @@ def test_the_path_is_below_the_base_address():
     assert request_path("a/b?c") == "/models/a%2Fb%3Fc:generateContent"
 
 
+def test_the_path_of_a_stream_asks_for_events():
+    assert request_path(FLASH, stream=True) == f"/models/{FLASH}:streamGenerateContent?alt=sse"
+
+
+@pytest.mark.parametrize(
+    ("thinking", "include_thoughts", "config"),
+    [
+        ("off", False, None),
+        ("off", True, {"includeThoughts": True}),
+        ("minimal", False, {"thinkingLevel": "MINIMAL"}),
+        ("high", True, {"thinkingLevel": "HIGH", "includeThoughts": True}),
+    ],
+)
+def test_thinking_is_asked_for_by_its_level(thinking, include_thoughts, config):
+    spec = GenerationSpec(prompt="A fox", model=FLASH, image_size="1K")
+    built = build_request(spec, upstream_size_token="1K", thinking=thinking, include_thoughts=include_thoughts)
+    assert built["generationConfig"].get("thinkingConfig") == config
+
+
+def test_grounding_is_a_tool_as_the_articles_write_it():
+    spec = GenerationSpec(prompt="A fox", model=FLASH, image_size="1K")
+    assert build_request(spec, upstream_size_token="1K", grounding=True)["tools"] == [{"google_search": {}}]
+    assert "tools" not in build_request(spec, upstream_size_token="1K")
+
+
+def test_references_follow_the_text_of_the_prompt():
+    spec = GenerationSpec(prompt="Both in one picture", model=FLASH, image_size="1K")
+    references = [InputImage("image/png", "AAAA"), InputImage("image/webp", "BBBB")]
+    built = build_request(spec, upstream_size_token="1K", references=references)
+    assert built["contents"] == [
+        {
+            "role": "user",
+            "parts": [
+                {"text": "Both in one picture"},
+                {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+                {"inlineData": {"mimeType": "image/webp", "data": "BBBB"}},
+            ],
+        }
+    ]
+
+
+def test_an_edit_repeats_the_earlier_turns_with_their_signatures_to_the_byte():
+    earlier = [
+        Turn("user", "A fox"),
+        Turn("model", "Here is the fox.", "Ab3_-x==", (InputImage("image/png", "AAAA", "c2ln"),)),
+        Turn("user", "Darker", images=(InputImage("image/png", "CCCC"),)),
+        Turn("model", images=(InputImage("image/jpeg", "BBBB", "+/=="),)),
+    ]
+    spec = GenerationSpec(prompt="Now in winter", model=FLASH, image_size="1K")
+    assert build_request(spec, upstream_size_token="1K", earlier=earlier)["contents"] == [
+        {"role": "user", "parts": [{"text": "A fox"}]},
+        {
+            "role": "model",
+            "parts": [
+                {"text": "Here is the fox.", "thoughtSignature": "Ab3_-x=="},
+                {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "c2ln"},
+            ],
+        },
+        {"role": "user", "parts": [{"text": "Darker"}, {"inlineData": {"mimeType": "image/png", "data": "CCCC"}}]},
+        {
+            "role": "model",
+            "parts": [{"inlineData": {"mimeType": "image/jpeg", "data": "BBBB"}, "thoughtSignature": "+/=="}],
+        },
+        {"role": "user", "parts": [{"text": "Now in winter"}]},
+    ]
+
+
+def test_what_a_reply_gave_is_what_an_edit_gives_back():
+    parts = [
+        {"text": "A fox.", "thoughtSignature": "dGV4dA=="},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "c2ln"},
+    ]
+    reply = parse_response(200, {}, orjson.dumps({"candidates": [{"content": {"role": "model", "parts": parts}}]}))
+    chosen = reply.chosen
+    image = InputImage(chosen.mime_type_claimed, bytes(chosen.data).decode(), chosen.thought_signature)
+    turn = Turn("model", reply.text, reply.text_signature, (image,))
+    spec = GenerationSpec(prompt="Darker", model=FLASH, image_size="1K")
+    assert build_request(spec, upstream_size_token="1K", earlier=[turn])["contents"][0]["parts"] == parts
+
+
+def test_more_pictures_than_a_request_may_carry_are_refused():
+    spec = GenerationSpec(prompt="A fox", model=FLASH, image_size="1K")
+    fourteen = [InputImage("image/png", "AAAA")] * 14
+    assert len(build_request(spec, upstream_size_token="1K", references=fourteen)["contents"][0]["parts"]) == 15
+    earlier = [Turn("model", images=(InputImage("image/png", "AAAA", "c2ln"),))]
+    with pytest.raises(ValueError, match="up to 14 pictures, not 15"):
+        build_request(spec, upstream_size_token="1K", references=fourteen, earlier=earlier)
+    with pytest.raises(ValueError, match="up to 20000000 bytes in base64, not 20000001"):
+        build_request(spec, upstream_size_token="1K", references=[InputImage("image/png", "A" * 20_000_001)])
+
+
 def test_the_native_remainder_is_sent_along():
     native = {
         "systemInstruction": {"role": "user", "parts": [{"text": "Paint in oil."}]},
@@ -81,6 +174,9 @@ def specs(draw):
         image_size=draw(st.sampled_from(model.sizes)),
         aspect_ratio=draw(st.sampled_from(model.aspect_ratios)),
         modalities=draw(st.sampled_from(model.capabilities.modalities)),
+        grounding=draw(st.sampled_from(model.capabilities.grounding)),
+        thinking=draw(st.sampled_from([None, *(level for level in model.capabilities.thinking if level != "off")])),
+        include_thoughts=draw(st.sampled_from(model.capabilities.include_thoughts)),
         seed=draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
         native=canonical_json(native),
     )
@@ -88,8 +184,14 @@ def specs(draw):
 
 @given(spec=specs(), upstream=st.sampled_from(["wisgate", "google"]))
 def test_what_is_built_is_read_back_equal(spec, upstream):
-    body = build_request(spec, upstream_size_token=size_token(upstream, spec.image_size))
-    assert parse_request(MODELS[spec.model].upstream_ids[upstream], body) == spec
+    body = build_request(
+        spec,
+        upstream_size_token=size_token(upstream, spec.image_size),
+        thinking=spec.thinking or "off",
+        include_thoughts=spec.include_thoughts,
+        grounding=spec.grounding,
+    )
+    assert parse_request(spec.model, body) == spec
 
 
 def test_omitted_settings_have_the_protocols_defaults():
@@ -155,6 +257,31 @@ def test_the_native_remainder_is_part_of_the_fingerprint():
 def test_neutral_values_of_what_is_not_offered_are_accepted():
     body = request(tools=[], generationConfig={"candidateCount": 1, "thinkingConfig": {"includeThoughts": False}})
     assert parse_request(FLASH, body) == parse_request(FLASH, request())
+
+
+@pytest.mark.parametrize("name", ["googleSearch", "google_search"])
+def test_a_search_is_part_of_the_wish(name):
+    assert parse_request(FLASH, request(tools=[{name: {}}])).grounding is True
+    assert parse_request(FLASH, request()).grounding is False
+
+
+@pytest.mark.parametrize(
+    ("config", "thinking", "include_thoughts"),
+    [
+        ({}, None, False),
+        ({"thinkingLevel": "THINKING_LEVEL_UNSPECIFIED"}, None, False),
+        ({"thinking_level": "high", "include_thoughts": True}, "high", True),
+        ({"thinkingLevel": "MINIMAL", "includeThoughts": False}, "minimal", False),
+    ],
+)
+def test_thinking_is_part_of_the_wish(config, thinking, include_thoughts):
+    spec = parse_request(FLASH, configured(thinkingConfig=config))
+    assert (spec.thinking, spec.include_thoughts) == (thinking, include_thoughts)
+
+
+def test_a_model_that_always_thinks_takes_no_level():
+    error = refusal(configured(thinkingConfig={"thinkingLevel": "HIGH"}), PRO)
+    assert error.message.endswith(f"thinking_level: HIGH is not offered for {PRO}; leave it out.")
 
 
 def test_an_unknown_model_is_not_found_and_the_nearest_is_named():
@@ -256,15 +383,31 @@ def test_an_unknown_model_is_not_found_and_the_nearest_is_named():
             "Invalid value at 'generation_config.temperature' (TYPE_FLOAT from 0 to 2), \"hot\"",
         ),
         (
-            configured(thinkingConfig={"thinkingLevel": "HIGH"}),
+            configured(thinkingConfig={"thinkingLevel": "LOW"}),
             "generation_config.thinking_config.thinking_level",
-            "* GenerateContentRequest.generation_config.thinking_config.thinking_level: thinkingLevel is not offered "
+            "* GenerateContentRequest.generation_config.thinking_config.thinking_level: LOW is not offered for "
+            f"{FLASH}; allowed: MINIMAL or HIGH.",
+        ),
+        (
+            configured(thinkingConfig={"thinkingLevel": 3}),
+            "generation_config.thinking_config.thinking_level",
+            "Invalid value at 'generation_config.thinking_config.thinking_level' (TYPE_ENUM), 3",
+        ),
+        (
+            configured(thinkingConfig={"thinkingBudget": 128}),
+            "generation_config.thinking_config.thinking_budget",
+            "* GenerateContentRequest.generation_config.thinking_config.thinking_budget: thinkingBudget is not offered "
             "by this server yet; leave it out.",
         ),
         (
-            request(tools=[{"googleSearch": {}}]),
+            request(tools=[{"googleSearch": {"searchTypes": {"imageSearch": {}}}}]),
             "tools[0]",
             "* GenerateContentRequest.tools[0]: googleSearch is not offered by this server yet; leave tools out.",
+        ),
+        (
+            request(tools=[{"googleSearch": {}}, {"codeExecution": {}}]),
+            "tools[1]",
+            "* GenerateContentRequest.tools[1]: codeExecution is not offered by this server yet; leave tools out.",
         ),
         (
             request(cachedContent="cachedContents/x"),
@@ -387,4 +530,11 @@ def test_an_arbitrary_request_is_read_or_refused_and_never_breaks(body, rest):
             spec = parse_request(FLASH, document)
         except WireError:
             continue
-        assert parse_request(FLASH, build_request(spec, upstream_size_token=spec.image_size)) == spec
+        built = build_request(
+            spec,
+            upstream_size_token=spec.image_size,
+            thinking=spec.thinking or "off",
+            include_thoughts=spec.include_thoughts,
+            grounding=spec.grounding,
+        )
+        assert parse_request(FLASH, built) == spec

@@ -6,7 +6,7 @@ from typing import Any
 from accounts.errors import FieldError
 from generations.errors import shown
 from generations.spec import text_problem
-from generations.wire.gemini.spelling import snake_case
+from generations.wire.spelling import snake_case
 
 
 def as_list(value: object) -> list[Any]:

@@ -1,6 +1,6 @@
 """Requests: built for the upstream, and read at our own door, where what we cannot do is refused by its field path."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 from urllib.parse import quote, unquote
 
@@ -11,7 +11,8 @@ from generations.errors import UnknownModel, WireError, shown
 from generations.spec import MAX_PROBLEMS, MODALITIES, GenerationSpec, canonical_json, is_int32, prompt_problem
 from generations.wire.gemini.contents import ContentReader
 from generations.wire.gemini.fields import FieldReader, as_list
-from generations.wire.gemini.spelling import is_deeper_than
+from generations.wire.inputs import InputImage, Turn, check_inputs
+from generations.wire.spelling import is_deeper_than
 
 MAX_NATIVE_BYTES = 262_144
 DEFAULT_IMAGE_SIZE = "1K"
@@ -21,6 +22,8 @@ _CONFIG = "generation_config"
 _REQUEST_FIELDS = ("contents", "systemInstruction", "generationConfig", "safetySettings", "model", "tools")
 # Known to the protocol, of no use for a picture, or naming things of the operator's own upstream account.
 _UNOFFERED_FIELDS = ("toolConfig", "cachedContent", "labels", "serviceTier", "store", "continuationToken")
+
+_THINKING_LEVELS = frozenset({"MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"})
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -63,13 +66,28 @@ _THRESHOLDS = frozenset(
 )
 
 
-def request_path(upstream_model_id: str) -> str:
+def request_path(upstream_model_id: str, *, stream: bool = False) -> str:
     """The path of the call below the upstream's base address, which ends in its API version."""
-    return f"/models/{quote(upstream_model_id, safe='')}:generateContent"
+    method = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"/models/{quote(upstream_model_id, safe='')}:{method}"
 
 
-def build_request(spec: GenerationSpec, *, upstream_size_token: str) -> dict[str, Any]:
-    """The body that asks the upstream for this wish; the modalities are always said, for their default is disputed."""
+def build_request(
+    spec: GenerationSpec,
+    *,
+    upstream_size_token: str,
+    thinking: str = "off",
+    include_thoughts: bool = False,
+    grounding: bool = False,
+    references: Sequence[InputImage] = (),
+    earlier: Sequence[Turn] = (),
+) -> dict[str, Any]:
+    """The body that asks the upstream for this wish; the modalities are always said, for their default is disputed.
+
+    `thinking` is off, minimal or high; the text comes before the `references`, and the `earlier` turns before both.
+    ValueError for more pictures than a request may carry.
+    """
+    check_inputs(references, earlier)
     native = spec.native_fields()
     history = native.pop("history", [])
     config = native.pop("generationConfig", {}) | {
@@ -78,8 +96,35 @@ def build_request(spec: GenerationSpec, *, upstream_size_token: str) -> dict[str
     }
     if spec.seed is not None:
         config["seed"] = spec.seed
-    prompt = {"role": "user", "parts": [{"text": spec.prompt}]}
-    return {"contents": [*history, prompt], "generationConfig": config, **native}
+    if thinking_config := _thinking_config(thinking, include_thoughts):
+        config["thinkingConfig"] = thinking_config
+    if grounding:
+        # The articles' spelling; the protocol takes either.
+        native["tools"] = [{"google_search": {}}]
+    prompt = {"role": "user", "parts": [{"text": spec.prompt}, *map(_image_part, references)]}
+    turns = [*history, *map(_build_turn, earlier), prompt]
+    return {"contents": turns, "generationConfig": config, **native}
+
+
+def _thinking_config(thinking: str, include_thoughts: bool) -> dict[str, Any]:
+    config: dict[str, Any] = {} if thinking == "off" else {"thinkingLevel": thinking.upper()}
+    # A model that always thinks tells its thoughts without being given a level.
+    return config | ({"includeThoughts": True} if include_thoughts else {})
+
+
+def _build_turn(turn: Turn) -> dict[str, Any]:
+    text = {"text": turn.text} | _signed(turn.text_signature)
+    has_text = turn.text or turn.text_signature or not turn.images
+    parts = [*([text] if has_text else []), *map(_image_part, turn.images)]
+    return {"role": turn.role, "parts": parts}
+
+
+def _image_part(image: InputImage) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": image.mime_type, "data": image.data}} | _signed(image.thought_signature)
+
+
+def _signed(signature: str | None) -> dict[str, str]:
+    return {"thoughtSignature": signature} if signature else {}
 
 
 def parse_request(
@@ -134,7 +179,6 @@ class _RequestReader(FieldReader):
         """The spec; of no use if problems were found."""
         request = self.read_message(body, "", _REQUEST_FIELDS, unoffered=_UNOFFERED_FIELDS)
         self._check_body_model(request.get("model"))
-        self._refuse_tools(request.get("tools"))
         contents = ContentReader(self)
         history, prompt = contents.read_contents(request.get("contents"))
         if prompt is not None and (problem := prompt_problem(prompt)):
@@ -142,7 +186,7 @@ class _RequestReader(FieldReader):
         config = self.read_message(request.get("generationConfig", {}), _CONFIG, _CONFIG_FIELDS)
         aspect_ratio, image_size = self._read_image_config(config.get("imageConfig", {}))
         self._check_candidate_count(config.get("candidateCount", 1))
-        self._check_thinking(config.get("thinkingConfig", {}))
+        thinking, include_thoughts = self._read_thinking(config.get("thinkingConfig", {}))
         remainder = {
             "systemInstruction": contents.read_system_instruction(request.get("systemInstruction")),
             "history": history,
@@ -155,6 +199,9 @@ class _RequestReader(FieldReader):
             aspect_ratio=aspect_ratio,
             image_size=image_size,
             modalities=self._read_modalities(config.get("responseModalities", [])),
+            grounding=self._read_tools(request.get("tools")),
+            thinking=thinking,
+            include_thoughts=include_thoughts,
             seed=self._read_seed(config.get("seed")),
             native=self._pack({name: value for name, value in remainder.items() if value}),
         )
@@ -179,30 +226,52 @@ class _RequestReader(FieldReader):
         if not is_same:
             self.refuse("model", f"* {_ROOT}.model: {shown(name)} is not the model of the path, {self.model.id}.")
 
-    def _refuse_tools(self, value: object) -> None:
+    def _read_tools(self, value: object) -> bool:
+        """Whether the picture shall rest on a search, the one tool that there is; it has no settings of its own."""
+        grounding = False
         for index, tool in enumerate(as_list(value)):
+            is_search = tool in ({"googleSearch": {}}, {"google_search": {}})
+            if is_search and True in self.model.capabilities.grounding:
+                grounding = True
+                continue
             names = ", ".join(map(str, tool))[:100] if tool and isinstance(tool, dict) else shown(tool)
             path = f"tools[{index}]"
             self.refuse(path, f"* {_ROOT}.{path}: {names} is not offered by this server yet; leave tools out.")
+        return grounding
 
     def _check_candidate_count(self, count: object) -> None:
         if not is_int32(count):
             self.invalid(f"{_CONFIG}.candidate_count", "TYPE_INT32", count)
-        elif count not in self.model.capabilities.count:
+        elif count != 1:  # whatever a wish may count: the protocol has one candidate
             self.refuse(f"{_CONFIG}.candidate_count", f"Multiple candidates is not enabled for models/{self.model.id}")
 
-    def _check_thinking(self, value: object) -> None:
+    def _read_thinking(self, value: object) -> tuple[str | None, bool]:
         path = f"{_CONFIG}.thinking_config"
         thinking = self.read_message(value, path, ("includeThoughts", "thinkingLevel", "thinkingBudget"))
         # True and 1 are equal, so the type is asked as well.
-        include = thinking.pop("includeThoughts", False)
+        include = thinking.get("includeThoughts", False)
         if not isinstance(include, bool):
             self.invalid(f"{path}.include_thoughts", "TYPE_BOOL", include)
         elif include not in self.model.capabilities.include_thoughts:
             self.refuse(f"{path}.include_thoughts", f"* {_ROOT}.{path}.include_thoughts: true is not offered yet.")
-        for name in ("thinkingLevel", "thinkingBudget"):
-            if name in thinking:
-                self.unoffered(path, name)
+        if "thinkingBudget" in thinking:
+            self.unoffered(path, "thinkingBudget")
+        return self._read_thinking_level(f"{path}.thinking_level", thinking.get("thinkingLevel")), include is True
+
+    def _read_thinking_level(self, path: str, value: object) -> str | None:
+        """The level; None where it is left to the model."""
+        if value is None:
+            return None
+        level = value.upper() if isinstance(value, str) else ""
+        if level == "THINKING_LEVEL_UNSPECIFIED":
+            return None
+        if level not in _THINKING_LEVELS:
+            self.invalid(path, "TYPE_ENUM", value)
+        elif level.lower() not in self.model.capabilities.thinking:
+            allowed = " or ".join(name.upper() for name in self.model.capabilities.thinking if name != "off")
+            instead = f"allowed: {allowed}." if allowed else "leave it out."
+            self.refuse(path, f"* {_ROOT}.{path}: {level} is not offered for {self.model.id}; {instead}")
+        return level.lower()
 
     def _read_image_config(self, value: object) -> tuple[str, str]:
         path = f"{_CONFIG}.image_config"

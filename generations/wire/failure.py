@@ -1,4 +1,7 @@
-"""What an error answer says: in Google's shape, in OpenAI's (relays use it on native paths), or in a proxy's HTML."""
+"""What an error answer says: in Google's shape, in OpenAI's, or in a proxy's HTML.
+
+One reader for every protocol, because relays answer in either shape on either path.
+"""
 
 import html
 import math
@@ -10,9 +13,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from generations.outcomes import outcome_of_signal, outcome_of_status
-from generations.wire.gemini.document import Document, MalformedReply
-from generations.wire.gemini.spelling import get
+from generations.wire.document import Document, MalformedReply
+from generations.wire.spelling import get
 
+DECLINED = ("blocked", "refused")
 MAX_MESSAGE_CHARS = 500
 MAX_DELAY_S = 86_400.0
 _READ_BYTES = 65_536
@@ -32,6 +36,34 @@ _HTTP_STATUS_OF_RPC = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
+# What OpenAI and the relays write as code or type, where it says more than the status or has to stand in for it.
+_HTTP_STATUS_OF_CODE = {
+    "invalid_request_error": 400,
+    "image_generation_user_error": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "requests": 429,
+    "tokens": 429,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "api_error": 500,
+    "overloaded_error": 503,
+    "engine_overloaded": 503,
+    "service_unavailable": 503,
+    "timeout": 504,
+}
+# The operator's account is out of money, said with 400, 403 or 429. Waiting would not help, another key may.
+_OUT_OF_MONEY = frozenset(
+    {"insufficient_quota", "insufficient_user_quota", "billing_hard_limit_reached", "billing_not_active"}
+)
 _SECRETS = re.compile(
     r"(?P<name>\bbearer\s+|\bapi[-_ ]?key\b[\"']?\s*[:=]\s*[\"']?|\bkey="
     r"|\bauthorization\b[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?)"
@@ -100,18 +132,50 @@ def describe(error: Mapping[str, Any], status: int | None, headers: Mapping[str,
 
 
 def _outcome(found: UpstreamError, error: Mapping[str, Any], status: int | None) -> str:
+    codes = _codes(error)
     if status is None:
-        status = found.code if isinstance(found.code, int) else _HTTP_STATUS_OF_RPC.get(found.status or "")
-        if status is None or not 400 <= status < 600:
+        status = _status_of(found, codes)
+        if status is None:
             return "malformed"
+    # A filter's verdict comes as 400, from some as 403, 422 or 451.
+    if status in (400, 403, 422, 451) and (verdict := _verdict(codes)):
+        return verdict
+    if 400 <= status < 500 and not _OUT_OF_MONEY.isdisjoint(codes):
+        return "auth"
     if status == 400:
-        if isinstance(found.code, str) and (outcome := outcome_of_signal(found.code)):
-            return outcome
         # Google answers a bad key with 400; the words are all that older answers have.
         reasons = [detail.get("reason") for detail in _details(error)]
         if "API_KEY_INVALID" in reasons or found.message.startswith("API key not valid"):
             return "auth"
     return outcome_of_status(status)
+
+
+def _codes(error: Mapping[str, Any]) -> list[str]:
+    """The words that classify an error in OpenAI's shape, the most exact one first."""
+    inner = error.get("innererror")
+    words = [error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None]
+    return [word for word in words if isinstance(word, str)]
+
+
+def _verdict(codes: list[str]) -> str | None:
+    outcomes = (outcome_of_signal(code) for code in codes)
+    return next((outcome for outcome in outcomes if outcome in DECLINED), None)
+
+
+def _status_of(found: UpstreamError, codes: list[str]) -> int | None:
+    """The HTTP status that an error would have had, had it not come with a 200."""
+    if isinstance(found.code, int):
+        return found.code if 400 <= found.code < 600 else None
+    if found.status in _HTTP_STATUS_OF_RPC:
+        return _HTTP_STATUS_OF_RPC[found.status]
+    for code in codes:
+        if outcome_of_signal(code) in DECLINED or code in _OUT_OF_MONEY:
+            return 400
+        if code in _HTTP_STATUS_OF_CODE:
+            return _HTTP_STATUS_OF_CODE[code]
+        if re.fullmatch("[45][0-9]{2}", code):
+            return int(code)
+    return None
 
 
 def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -120,8 +184,10 @@ def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _retry_after(error: Mapping[str, Any], headers: Mapping[str, str], now: datetime | None) -> float | None:
-    header = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
-    if header:
+    milliseconds = _seconds(_header(headers, "retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    if header := _header(headers, "retry-after"):
         delay = _seconds(header)
         if delay is None:
             delay = _seconds_until(header, now or datetime.now(UTC))
@@ -129,6 +195,10 @@ def _retry_after(error: Mapping[str, Any], headers: Mapping[str, str], now: date
             return delay
     delays = (_seconds(get(detail, "retryDelay")) for detail in _details(error))
     return next((delay for delay in delays if delay is not None), None)
+
+
+def _header(headers: Mapping[str, str], wanted: str) -> str:
+    return next((value for name, value in headers.items() if name.lower() == wanted), "").strip()
 
 
 def _seconds(text: object) -> float | None:
