@@ -1,4 +1,4 @@
-"""A stand-in for the upstream: it speaks the Gemini-native protocol and paints its own pictures.
+"""A stand-in for the upstream: it speaks its three protocols and paints its own pictures and clips.
 
 It runs as a process of its own and imports none of our code, so that it stays an independent oracle for the client.
 """

@@ -17,12 +17,31 @@ from types import FrameType
 
 import uvicorn
 
-from generations.emulator.app import Emulator, Options
+from generations.emulator.app import Emulator
+from generations.emulator.delivery import Options
 from generations.emulator.exchange import Protocol
-from generations.emulator.faults import FAULTS, parse_rates
+from generations.emulator.faults import DIALECTS, FAULTS, Fault, parse_rates
+from generations.emulator.forms import FORMS
 
 PARENT_CHECK_S = 1.0
 PR_SET_PDEATHSIG = 1
+WORDS = """\
+from the environment:
+  EMULATOR_KEY           what clients must send; required
+  EMULATOR_LATENCY_S     seconds for a picture, 0.5, or a range such as 18-22
+  EMULATOR_FAULTS        faults by rate for all requests: 429:0.1,hang:0.02
+
+words in a prompt:
+  [fault:NAME]           this request fails so
+  [fault:NAMEx2]         the first two requests with exactly this prompt do
+  [form:NAME]            how the answer carries its picture
+  [latency:SECONDS]      when the answer to this request is complete
+
+protocols:
+  native                 POST /v1beta/models/MODEL:generateContent, :streamGenerateContent; key in x-goog-api-key
+  chat                   POST /v1/chat/completions; key in Authorization, raw or after Bearer
+  images                 POST /v1/images/generations; the same
+"""
 KEEP_ALIVE_S = 120  # longer than clients keep idle connections, which would otherwise race with our closing them
 
 
@@ -100,12 +119,13 @@ def end_with_parent(parent: int) -> None:
 
 
 def _parse_arguments() -> argparse.Namespace:
-    faults = "\n".join(f"  {fault.name:20} {fault.summary}" for fault in FAULTS.values())
+    faults = "\n".join(f"  {fault.name:22} {fault.summary}{_where(fault)}" for fault in FAULTS.values())
+    forms = "\n".join(f"  {name:22} {summary}" for name, summary in FORMS.items())
     parser = argparse.ArgumentParser(
         prog="python -m generations.emulator",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"faults, as [fault:NAME] in a prompt or NAME:RATE in EMULATOR_FAULTS:\n{faults}",
+        epilog=f"{WORDS}\nfaults:\n{faults}\n\nforms of the answer:\n{forms}",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 (default) takes a free one")
@@ -113,6 +133,11 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--parent-pid", type=int, default=os.getppid(), help="end when this parent has ended")
     parser.add_argument("--verbose", action="store_true", help="one line per request on stderr")
     return parser.parse_args()
+
+
+def _where(fault: Fault) -> str:
+    """The protocols that have a fault, where not all do."""
+    return "" if len(fault.dialects) == len(DIALECTS) else f" ({', '.join(fault.dialects)} only)"
 
 
 def _write_port(path: Path, port: int) -> None:

@@ -1,29 +1,22 @@
-"""The answer of generateContent: its plan, which faults may change, and its JSON."""
+"""What an answer will contain, whatever the protocol that writes it down, and how pictures get into its JSON."""
 
 import base64
 import hashlib
+import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from generations.emulator.offer import IMAGE_TOKENS, pixels
+from generations.emulator.order import Order
 from generations.emulator.painter import Wish, describe
-from generations.emulator.protocol import GenerateRequest
 from generations.emulator.studio import StoredPicture
 
 JSON_TYPE = "application/json; charset=UTF-8"
 HTML_TYPE = "text/html; charset=UTF-8"
-SAFETY_CATEGORIES = (
-    "HARM_CATEGORY_HATE_SPEECH",
-    "HARM_CATEGORY_DANGEROUS_CONTENT",
-    "HARM_CATEGORY_HARASSMENT",
-    "HARM_CATEGORY_SEXUALLY_EXPLICIT",
-)
-THOUGHT_TOKENS = 240
-SEARCH_TOKENS = 25
+EVENT_TYPE = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -43,20 +36,25 @@ class Reply:
     def blocks(self) -> Iterator[bytes]:
         """The body in pieces."""
         for part in self.body:
-            if isinstance(part, bytes):
-                yield part
-            else:
-                yield from (base64.b64encode(block) for block in part.blocks())
+            yield from pieces(part)
 
 
-def json_reply(status: int, value: Any) -> Reply:
+def pieces(part: bytes | StoredPicture) -> Iterator[bytes]:
+    """A part of a body: bytes as they are, a picture as base64 in several pieces."""
+    if isinstance(part, bytes):
+        yield part
+    else:
+        yield from (base64.b64encode(block) for block in part.blocks())
+
+
+def json_reply(status: int, value: Any, **headers: str) -> Reply:
     """A JSON answer without pictures."""
-    return Reply(status, (orjson.dumps(value),))
+    return Reply(status, (orjson.dumps(value),), headers=tuple((n.replace("_", "-"), v) for n, v in headers.items()))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture of an answer; spoil changes its bytes, spell replaces the standard base64."""
+    """A picture or clip of an answer; spoil changes its bytes, spell replaces the standard base64."""
 
     wish: Wish
     mime_type: str
@@ -64,185 +62,133 @@ class Drawing:
     spoil: Callable[[bytes], bytes] | None = None
     spell: Callable[[bytes], str] | None = None
 
-    def encode(self, picture: StoredPicture) -> str:
-        """The text for the answer, all at once."""
-        data = self.spoil(picture.read()) if self.spoil else picture.read()
-        return self.spell(data) if self.spell else base64.b64encode(data).decode()
+    def bytes_of(self, picture: StoredPicture) -> bytes:
+        """What is sent, before it is written as base64."""
+        return self.spoil(picture.read()) if self.spoil else picture.read()
+
+    def encode(self, picture: StoredPicture) -> bytes:
+        """The base64 for the answer, all at once."""
+        data = self.bytes_of(picture)
+        return (self.spell(data) if self.spell else base64.b64encode(data).decode()).encode()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawing that is ready: what stands for it in an answer. The signature and the address are texts of JSON."""
+
+    content: bytes | StoredPicture
+    signature: str
+    address: str
 
 
 @dataclass
 class Plan:
-    """What an answer will contain."""
+    """What an answer will contain; faults change it. The finish reason is Google's, other protocols translate it."""
 
-    request: GenerateRequest
+    order: Order
     texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     drawings: list[Drawing] = field(default_factory=list)
-    finish_reason: str = "STOP"
+    finish_reason: str | None = "STOP"
     finish_message: str | None = None
     block_reason: str | None = None
     content: str = "parts"  # or "empty" (an empty list), "bare" (a role only), "absent"
-    rewrite: Callable[[dict], Any] | None = None
+    rewrite: Callable[[Any, str], Any] | None = None  # of each JSON value, and the name of the list of results
+    search_entry_extra: str = ""  # HTML behind the search entry
+    noise: bool = False  # what a lenient client skips, around the JSON
+    breaks_off: bool = False  # the answer turns into an error
 
     def stop(self, finish_reason: str, *, content: str, message: str | None = None) -> None:
         """End without a picture."""
         self.finish_reason, self.finish_message, self.content = finish_reason, message, content
         self.drawings.clear()
 
+    @property
+    def finals(self) -> list[int]:
+        """The places of the drawings that are not thoughts."""
+        return [index for index, drawing in enumerate(self.drawings) if not drawing.thought]
 
-def plan_answer(request: GenerateRequest) -> Plan:
+
+SAMPLE_STEP = 64  # more than one answer has pictures
+
+
+def plan_answer(order: Order) -> Plan:
     """The plan of an undisturbed answer."""
-    plan = Plan(request)
-    wish = wish_for(request)
-    if not request.wants_image:
+    plan = Plan(order)
+    wish = wish_for(order)
+    if not order.wants_image:
         plan.texts.append(f"A picture of this could be: {describe(wish)} Ask for the IMAGE modality to receive it.")
         return plan
-    if request.wants_text:
+    if order.wants_text:
         plan.texts.append(describe(wish))
-    if request.include_thoughts:
+    if order.include_thoughts:
+        plan.thoughts = ["**Composing the picture**\n\nLight first, then shapes.\n"]
         plan.drawings.append(draft_of(wish))
-    plan.drawings.append(Drawing(wish, wish.mime_type))
+        if order.thinking == "HIGH":
+            plan.thoughts.append("**Looking again**\n\nThe shapes are right, the light may be softer.\n")
+            plan.drawings.append(draft_of(wish.variant()))
+    for number in range(order.count):
+        final = replace(wish, seed=wish.seed + number)
+        plan.drawings.append(Drawing(final, final.mime_type))
     return plan
 
 
-def wish_for(request: GenerateRequest) -> Wish:
-    """The picture that a request asks for; without a seed the prompt decides."""
-    seed = request.seed
+def wish_for(order: Order) -> Wish:
+    """The picture that a request asks for; without a seed the prompt decides, and how often it was asked for."""
+    seed = order.seed
     if seed is None:
-        seed = int.from_bytes(hashlib.sha256(request.prompt.encode()).digest()[:4]) >> 1
-    width, height = pixels(request.ratio, request.size)
-    return Wish(request.prompt, seed, width, height)
+        seed = (int.from_bytes(hashlib.sha256(order.prompt.encode()).digest()[:4]) >> 1) + SAMPLE_STEP * order.sample
+    return Wish(
+        order.prompt,
+        seed,
+        order.width,
+        order.height,
+        order.clip_format or order.image_format,
+        order.references,
+        order.edited,
+        order.seconds,
+    )
 
 
 def draft_of(wish: Wish) -> Drawing:
     """An interim picture, as a model thinks aloud: another composition, half as large, JPEG."""
-    draft = replace(wish.variant(), width=wish.width // 2, height=wish.height // 2, format="JPEG")
+    draft = replace(wish.variant(), width=wish.width // 2, height=wish.height // 2, format="JPEG", seconds=0.0)
     return Drawing(draft, draft.mime_type, thought=True)
 
 
-def compose(plan: Plan, pictures: list[StoredPicture | str]) -> Reply:
-    """The HTTP answer for a plan, with the picture or the finished base64 text of each of its drawings."""
-    nonce = secrets.token_hex(8)
-    marks = [f"picture-{index}-{nonce}" for index in range(len(pictures))]
-    data = [mark if isinstance(item, StoredPicture) else item for mark, item in zip(marks, pictures, strict=True)]
-    message = build_message(plan, data)
-    rest = orjson.dumps(plan.rewrite(message) if plan.rewrite else message)
-    body: list[bytes | StoredPicture] = []
-    for mark, item in zip(marks, pictures, strict=True):
-        if isinstance(item, StoredPicture) and mark.encode() in rest:
-            before, rest = rest.split(mark.encode(), 1)
-            body += [before, item]
-    return Reply(200, (*body, rest))
+class Marks:
+    """Stand-ins for what is not painted yet: the base64 of a drawing, its signature, its address."""
 
+    def __init__(self) -> None:
+        self._nonce = secrets.token_hex(8)
+        self._pattern = re.compile(rf"(data|signature|address)-(\d+)-{self._nonce}".encode())
 
-def build_message(plan: Plan, data: list[str]) -> dict:
-    """The GenerateContentResponse, data being the base64 of each drawing."""
-    message: dict[str, Any] = {}
-    if plan.block_reason:
-        message["promptFeedback"] = {"blockReason": plan.block_reason, "safetyRatings": _safety_ratings()}
-    else:
-        message["candidates"] = [_build_candidate(plan, data)]
-    return message | {
-        "usageMetadata": _count_tokens(plan),
-        "modelVersion": plan.request.model.id,
-        "responseId": secrets.token_urlsafe(16),
-    }
+    def data(self, index: int) -> str:
+        return f"data-{index}-{self._nonce}"
 
+    def signature(self, index: int) -> str:
+        return f"signature-{index}-{self._nonce}"
 
-def _build_candidate(plan: Plan, data: list[str]) -> dict:
-    candidate: dict[str, Any] = {"index": 0, "finishReason": plan.finish_reason}
-    parts = _build_parts(plan, data) if plan.content == "parts" else []
-    match plan.content:
-        case "parts":
-            candidate["content"] = {"role": "model", "parts": parts}
-        case "empty":
-            candidate["content"] = {"role": "model", "parts": []}
-        case "bare":
-            candidate["content"] = {"role": "model"}
-    if plan.finish_message:
-        candidate["finishMessage"] = plan.finish_message
-    if plan.request.grounded:
-        candidate["groundingMetadata"] = _grounding(plan.request, parts)
-    return candidate | {"safetyRatings": _safety_ratings()}
+    def address(self, index: int) -> str:
+        return f"address-{index}-{self._nonce}"
 
+    def drawings_in(self, text: bytes) -> set[int]:
+        """Which drawings a text waits for."""
+        return {int(found[2]) for found in self._pattern.finditer(text)}
 
-def _build_parts(plan: Plan, data: list[str]) -> list[dict]:
-    pictures = [_image_part(drawing, text) for drawing, text in zip(plan.drawings, data, strict=True)]
-    thoughts = [{"text": "**Composing the picture**\n\nLight first, then shapes.\n", "thought": True}]
-    drafts = [part for part in pictures if part.get("thought")]
-    return [
-        *(thoughts if plan.request.include_thoughts and plan.drawings else []),
-        *drafts,
-        *({"text": text} for text in plan.texts),
-        *(part for part in pictures if not part.get("thought")),
-    ]
-
-
-def _image_part(drawing: Drawing, data: str) -> dict:
-    part: dict[str, Any] = {"inlineData": {"mimeType": drawing.mime_type, "data": data}}
-    if drawing.thought:
-        return part | {"thought": True}
-    signed = hashlib.sha512(repr(drawing.wish).encode()).digest() * 3
-    return part | {"thoughtSignature": base64.b64encode(signed).decode()}
-
-
-def _count_tokens(plan: Plan) -> dict:
-    """usageMetadata; an answer without parts has no candidate tokens, a blocked prompt no thoughts either."""
-    request = plan.request
-    prompt = {"TEXT": max(1, len(request.prompt) // 4), "IMAGE": request.input_images * 1120}
-    usage: dict[str, Any] = {
-        "promptTokenCount": sum(prompt.values()),
-        "promptTokensDetails": _token_details(prompt),
-    }
-    total = sum(prompt.values())
-    finals = sum(not drawing.thought for drawing in plan.drawings)
-    answer = {"IMAGE": finals * IMAGE_TOKENS[request.size], "TEXT": sum(len(text) // 4 for text in plan.texts)}
-    if plan.content == "parts" and not plan.block_reason:
-        usage |= {
-            "candidatesTokenCount": sum(answer.values()),
-            "candidatesTokensDetails": _token_details(answer),
-        }
-        total += sum(answer.values())
-    if not plan.block_reason and (request.thinks or plan.content != "parts"):
-        usage["thoughtsTokenCount"] = THOUGHT_TOKENS
-        total += THOUGHT_TOKENS
-    if request.grounded and not plan.block_reason:
-        usage["toolUsePromptTokenCount"] = SEARCH_TOKENS
-        total += SEARCH_TOKENS
-    return usage | {"totalTokenCount": total}
-
-
-def _token_details(counts: dict[str, int]) -> list[dict]:
-    return [{"modality": modality, "tokenCount": count} for modality, count in counts.items() if count]
-
-
-def _safety_ratings() -> list[dict]:
-    return [{"category": category, "probability": "NEGLIGIBLE"} for category in SAFETY_CATEGORIES]
-
-
-def _grounding(request: GenerateRequest, parts: list[dict]) -> dict:
-    """Search evidence; it supports the first text that is not a thought."""
-    query = " ".join(request.prompt.split()[:8])
-    texts = ((index, part.get("text")) for index, part in enumerate(parts) if not part.get("thought"))
-    spoken = [(index, text) for index, text in texts if text][:1]
-    segments = [
-        {"partIndex": index, "startIndex": 0, "endIndex": len(text.encode()), "text": text} for index, text in spoken
-    ]
-    image = {
-        "sourceUri": "https://example.com/gallery",
-        "imageUri": "https://example.com/gallery/1.png",
-        "title": "Example gallery",
-        "domain": "example.com",
-    }
-    return {
-        "webSearchQueries": [query],
-        "imageSearchQueries": [query],
-        "searchEntryPoint": {"renderedContent": '<div class="chip"><a href="https://example.com/">example</a></div>'},
-        "groundingChunks": [
-            {"web": {"uri": "https://example.com/source", "title": "example.com", "domain": "example.com"}},
-            {"image": image},
-        ],
-        "groundingSupports": [
-            {"segment": segment, "groundingChunkIndices": [0], "confidenceScores": [0.9]} for segment in segments
-        ],
-        "retrievalMetadata": {"googleSearchDynamicRetrievalScore": 0.5},
-    }
+    def fill(self, text: bytes, drawn: Mapping[int, Drawn]) -> tuple[bytes | StoredPicture, ...]:
+        """The text with everything in its place."""
+        body: list[bytes | StoredPicture] = []
+        end = 0
+        for found in self._pattern.finditer(text):
+            ready = drawn[int(found[2])]
+            body.append(text[end : found.start()])
+            match found[1]:
+                case b"data":
+                    body.append(ready.content)
+                case b"signature":
+                    body.append(ready.signature.encode())
+                case _:
+                    body.append(ready.address.encode())
+            end = found.end()
+        return (*body, text[end:])

@@ -1,38 +1,36 @@
-"""The emulator as an ASGI application: authentication, routing, latency, faults."""
+"""The emulator as an ASGI application: authentication, routing, evidence."""
 
 import asyncio
 import hmac
 import logging
-import random
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from urllib.parse import parse_qs
 
-from generations.emulator.answers import Drawing, Plan, Reply, compose, json_reply, plan_answer
+from generations.emulator import openai
+from generations.emulator.answers import Reply, json_reply, plan_answer
+from generations.emulator.chat import Chat, parse_chat
+from generations.emulator.delivery import Delivery, Options, in_array
+from generations.emulator.dialect import Dialect
 from generations.emulator.exchange import Exchange, Message
-from generations.emulator.faults import Fault, draw_fault, fault_in_prompt, latency_in_prompt, too_large
-from generations.emulator.offer import MODELS, Model
-from generations.emulator.protocol import Refusal, not_found, parse_request, unauthenticated, unknown_model
+from generations.emulator.faults import draw_fault, fault_in_prompt, form_in_prompt, too_large
+from generations.emulator.hosting import PREFIX, Hosting
+from generations.emulator.images import Images, add_drafts, parse_images
+from generations.emulator.native import Native
+from generations.emulator.offer import METHODS, MODELS, Model
+from generations.emulator.order import Order, Refusal
+from generations.emulator.protocol import count_tokens, not_found, parse_request, unauthenticated, unknown_model
 from generations.emulator.record import Record
-from generations.emulator.studio import StoredPicture, Studio
 
 MAX_BODY_BYTES = 20 * 2**20
 PARSE_IN_THREAD_BYTES = 2**18
-METHODS = re.compile(r"/(v1|v1beta|v1alpha)/models/([^:]+):(\w+)")
+CALLS = re.compile(r"/(v1|v1beta|v1alpha)/models/([^:]+):(\w+)")
 LISTS = re.compile(r"/(v1|v1beta|v1alpha)/models(?:/(.+))?")
+CHAT_PATH, IMAGES_PATH = "/v1/chat/completions", "/v1/images/generations"
+NATIVE, CHAT, IMAGES = Native(), Chat(), Images()
 
 logger = logging.getLogger("emulator")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the emulator behaves; latency_s is a range, rates are probabilities by fault name."""
-
-    key: str
-    latency_s: tuple[float, float] = (0.5, 0.5)
-    rates: dict[str, float] = field(default_factory=dict)
-    rng: random.Random = field(default_factory=random.SystemRandom)
 
 
 class Emulator:
@@ -40,7 +38,8 @@ class Emulator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._studio = Studio()
+        self._hosting = Hosting()
+        self._delivery = Delivery(options, self._hosting)
         self._record = Record()
 
     async def __call__(
@@ -61,7 +60,7 @@ class Emulator:
     async def _answer_inspection(self, exchange: Exchange) -> None:
         query = parse_qs(exchange.query)
         try:
-            self._authenticate(exchange)
+            self._check_google_key(exchange)
             if exchange.path == "/__emulator__/stats":
                 reply = json_reply(200, self._record.stats())
             elif exchange.path == "/__emulator__/calls":
@@ -82,87 +81,112 @@ class Emulator:
             logger.info("%s %s %s %s", exchange.request_id, exchange.method, exchange.path, outcome)
 
     async def _answer(self, exchange: Exchange) -> str:
-        """Answer a request of the protocol; the outcome for the record: ok, text, left, a status or a fault's name."""
+        """Answer a request of a protocol; the outcome for the record: ok, text, left, a status or a fault's name."""
+        call = CALLS.fullmatch(exchange.path)
+        listed = call is not None and call[3] == "streamGenerateContent" and not _wants_events(exchange)
         try:
             body = await exchange.read_body(MAX_BODY_BYTES)
+            if exchange.method == "GET" and exchange.path.startswith(PREFIX):
+                return await self._answer_hosted(exchange)
             self._authenticate(exchange)
-            method = METHODS.fullmatch(exchange.path)
-            if exchange.method == "POST" and method:
-                return await self._generate(exchange, _model(*method.groups()), body)
+            if exchange.method == "POST" and exchange.path == CHAT_PATH:
+                return await self._generate(exchange, CHAT, body, parse_chat)
+            if exchange.method == "POST" and exchange.path == IMAGES_PATH:
+                return await self._generate(exchange, IMAGES, body, parse_images)
+            if exchange.method == "POST" and call:
+                return await self._call_native(exchange, body, *call.groups(), as_array=listed)
             listing = LISTS.fullmatch(exchange.path)
             if exchange.method == "GET" and listing:
                 await exchange.reply(_list_models(exchange, *listing.groups()))
                 return "ok"
             raise not_found("Requested entity was not found.")
         except Refusal as refusal:
-            await exchange.reply(json_reply(refusal.status, refusal.body))
+            reply = json_reply(refusal.status, refusal.body)
+            await exchange.reply(in_array(reply) if listed else reply)
             return str(refusal.status)
 
-    async def _generate(self, exchange: Exchange, model: Model, body: bytes | None) -> str:
+    async def _call_native(
+        self, exchange: Exchange, body: bytes | None, version: str, name: str, method: str, *, as_array: bool
+    ) -> str:
+        model = _model(version, name, method)
+        if method == "countTokens" and body is not None:
+            await exchange.reply(json_reply(200, count_tokens(body, model)))
+            return "ok"
+        streamed = method == "streamGenerateContent"
+
+        def parse(body: bytes) -> Order:
+            return replace(parse_request(body, model, streamed=streamed), as_array=as_array)
+
+        return await self._generate(exchange, NATIVE, body, parse)
+
+    async def _generate(
+        self, exchange: Exchange, dialect: Dialect, body: bytes | None, parse: Callable[[bytes], Order]
+    ) -> str:
         if body is None:
             await exchange.reply(too_large())
             return "413"
-        if len(body) > PARSE_IN_THREAD_BYTES:
-            request = await asyncio.to_thread(parse_request, body, model)
-        else:
-            request = parse_request(body, model)
-        occurrence = self._record.add_prompt(request.prompt)
-        fault = fault_in_prompt(request.prompt, occurrence) or draw_fault(self._options.rates, self._options.rng)
-        self._record.add_call(request, fault=fault.name if fault else None, request_id=exchange.request_id)
-        plan = plan_answer(request)
-        if not await self._perform(exchange, plan, fault):
-            return "left"
-        return fault.name if fault else "ok" if request.wants_image else "text"
-
-    async def _perform(self, exchange: Exchange, plan: Plan, fault: Fault | None) -> bool:
-        """Answer by the plan or by the fault, when the latency is over; False when the client left before that."""
+        order = await asyncio.to_thread(parse, body) if len(body) > PARSE_IN_THREAD_BYTES else parse(body)
+        order = replace(order, form=form_in_prompt(order.prompt, dialect))
+        if dialect is IMAGES and order.form:
+            order = replace(order, by_address=True)
+        occurrence = self._record.add_prompt(order.prompt)
+        order = replace(order, sample=occurrence - 1)
+        fault = fault_in_prompt(order.prompt, occurrence, dialect)
+        fault = fault or draw_fault(self._options.rates, self._options.rng, dialect)
+        self._record.add_call(order, fault=fault.name if fault else None, request_id=exchange.request_id)
+        plan = plan_answer(order)
+        if order.partial_images:
+            add_drafts(plan)
         if fault and fault.change:
             fault.change(plan)
-        conduct = fault.conduct if fault else None
-        # Painting runs while the latency does, so that it costs the client nothing.
-        preparing = None if conduct else asyncio.create_task(self._prepare(plan, fault))
-        left = await exchange.client_left(within_s=self._rest_of_latency(exchange, plan.request.prompt, fault))
-        if conduct and not left:
-            await conduct(exchange)
-        if preparing:
-            reply = await preparing
-            if not left:
-                await exchange.reply(reply)
-        return not left
+        if not await self._delivery.deliver(exchange, dialect, plan, fault):
+            return "left"
+        return fault.name if fault else "ok" if order.wants_image else "text"
 
-    def _rest_of_latency(self, exchange: Exchange, prompt: str, fault: Fault | None) -> float:
-        """Seconds until the answer is due; latency counts from the arrival."""
-        latency = latency_in_prompt(prompt)
-        if latency is None:
-            latency = 0 if fault and fault.at_once else self._options.rng.uniform(*self._options.latency_s)
-        return max(0.0, exchange.arrived + latency - asyncio.get_running_loop().time())
-
-    async def _prepare(self, plan: Plan, fault: Fault | None) -> Reply:
-        if fault and fault.reply:
-            return fault.reply()
-        pictures = await asyncio.gather(*(self._draw(drawing) for drawing in plan.drawings))
-        return compose(plan, pictures)
-
-    async def _draw(self, drawing: Drawing) -> StoredPicture | str:
-        picture = await self._studio.picture(drawing.wish)
-        if drawing.spoil is None and drawing.spell is None:
-            return picture
-        return await asyncio.to_thread(drawing.encode, picture)
+    async def _answer_hosted(self, exchange: Exchange) -> str:
+        found = self._hosting.find(exchange.path)
+        if found is None:
+            raise not_found("Requested entity was not found.")
+        data, mime_type = found
+        await exchange.reply(Reply(200, (data,), mime_type))
+        return "ok"
 
     def _authenticate(self, exchange: Exchange) -> None:
-        sent = exchange.headers.get("x-goog-api-key", "")
-        if not hmac.compare_digest(sent.encode(), self._options.key.encode()):
+        if not _speaks_openai(exchange):
+            self._check_google_key(exchange)
+        elif not self._is_key(openai.sent_key(exchange.headers.get("authorization", ""))):
+            raise openai.unauthenticated()
+
+    def _check_google_key(self, exchange: Exchange) -> None:
+        if not self._is_key(exchange.headers.get("x-goog-api-key", "")):
             raise unauthenticated()
+
+    def _is_key(self, sent: str) -> bool:
+        return hmac.compare_digest(sent.encode(), self._options.key.encode())
+
+
+def _speaks_openai(exchange: Exchange) -> bool:
+    """Which of the two families: by the path, and where both share one by the header of the key."""
+    if exchange.path in (CHAT_PATH, IMAGES_PATH):
+        return True
+    shared = exchange.path.startswith("/v1/models") and not CALLS.fullmatch(exchange.path)
+    return shared and "authorization" in exchange.headers and "x-goog-api-key" not in exchange.headers
+
+
+def _wants_events(exchange: Exchange) -> bool:
+    return parse_qs(exchange.query).get("alt") == ["sse"]
 
 
 def _model(version: str, name: str, method: str) -> Model:
-    if name not in MODELS or method != "generateContent":
+    if name not in MODELS or method not in METHODS:
         raise unknown_model(name, version, method)
     return MODELS[name]
 
 
 def _list_models(exchange: Exchange, version: str, name: str | None) -> Reply:
     """GET models, in pages, or GET models/{name}."""
+    if _speaks_openai(exchange):
+        return openai.list_models(name)
     if name is not None:
         if name not in MODELS:
             raise not_found(f"Model is not found: models/{name} for api version {version}")
@@ -183,7 +207,9 @@ def _number(text: str, default: int) -> int:
 
 def _countable(path: str) -> str:
     """The path, if it is one of a known few: the record must not grow with every address that somebody tries."""
-    method, listing = METHODS.fullmatch(path), LISTS.fullmatch(path)
-    if method:
-        return path if method[2] in MODELS and method[3] == "generateContent" else "other"
+    if path in (CHAT_PATH, IMAGES_PATH):
+        return path
+    call, listing = CALLS.fullmatch(path), LISTS.fullmatch(path)
+    if call:
+        return path if call[2] in MODELS and call[3] in METHODS else "other"
     return path if listing and (listing[2] is None or listing[2] in MODELS) else "other"

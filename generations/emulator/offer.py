@@ -1,5 +1,6 @@
 """What the emulated upstream sells: models, the ratios and sizes of each, and true pixels."""
 
+import re
 from dataclasses import dataclass
 
 PIXELS_AT_1K = {
@@ -22,6 +23,7 @@ PIXELS_AT_1K = {
 SIZE_IN_HALVES = {"0.5K": 1, "512": 1, "1K": 2, "2K": 4, "4K": 8}
 IMAGE_TOKENS = {"0.5K": 747, "512": 747, "1K": 1120, "2K": 1120, "4K": 2000}
 COMMON_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Model:
             "description": f"{self.label} (emulated)",
             "inputTokenLimit": 65536,
             "outputTokenLimit": 32768,
-            "supportedGenerationMethods": ["generateContent"],
+            "supportedGenerationMethods": list(METHODS),
             "temperature": 1,
             "topP": 0.95,
             "topK": 64,
@@ -74,6 +76,14 @@ MODELS = {
         ),
     )
 }
+# The Images API sells these, and any other model of the two families that are still made.
+IMAGES_MODELS = ("gpt-image-2", "gpt-image-1.5", "flux-2-pro", "flux-2-flex")
+IMAGES_FAMILIES = re.compile(r"gpt-image-(?!1$|1-)[\w.-]+|flux[\w.-]*")
+
+
+def sold_by_images_api(name: str) -> bool:
+    """Is this a model of POST /v1/images/generations?"""
+    return IMAGES_FAMILIES.fullmatch(name) is not None
 
 
 def pixels(ratio: str, size: str) -> tuple[int, int]:

@@ -3,6 +3,9 @@
 The words of a prompt pick a style and a palette, the digest of prompt and seed decides the rest. A picture is painted
 on a canvas of at most one megapixel and enlarged band by band while it is encoded, so a 4K picture never exists in
 memory as pixels.
+
+Pictures that were sent along show: the colours of references replace the palette, and an edited picture keeps its tones
+and takes the colours of the new words.
 """
 
 import hashlib
@@ -15,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from generations.emulator.brushes import Palette
+from generations.emulator.brushes import Colour, Palette, ramp, stretched
 from generations.emulator.styles import STYLES
 
 PALETTES = {
@@ -70,7 +73,13 @@ XMP = (
     "</Iptc4xmpExt:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta>"
     '<?xpacket end="w"?>'
 ).encode()
-MIME_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+MIME_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "MP4": "video/mp4",
+    "GIF": "image/gif",
+}
 
 # A fine grain against banding. Bytes wrap on addition, so bands are clipped to GRAIN_LIMIT..255-GRAIN_LIMIT before it.
 GRAIN_LIMIT = 4
@@ -78,15 +87,21 @@ _GRAIN = np.clip(np.random.default_rng(20).normal(0, 1.1, (BAND_ROWS, 256)).roun
 _GRAIN_TILE = np.repeat(_GRAIN.astype(np.int8).view(np.uint8)[..., None], 3, axis=2)
 
 
+Thumbnail = tuple[int, int, bytes]  # width, height and the grey tones of a picture, row by row
+
+
 @dataclass(frozen=True)
 class Wish:
-    """What decides a picture; format is PNG, JPEG or WEBP."""
+    """What decides a picture; format is PNG, JPEG or WEBP, or with some seconds MP4 or GIF."""
 
     prompt: str
     seed: int
     width: int
     height: int
     format: str = "PNG"
+    tints: tuple[Colour, ...] = ()  # the colours of references
+    edited: Thumbnail | None = None  # the picture that is to be changed
+    seconds: float = 0.0
 
     @property
     def mime_type(self) -> str:
@@ -102,13 +117,17 @@ def paint(wish: Wish) -> Image.Image:
     rng, style, palette = _choose(wish)
     shrink = min(1.0, (CANVAS_PIXELS / (wish.width * wish.height)) ** 0.5)
     width, height = max(16, round(wish.width * shrink)), max(16, round(wish.height * shrink))
-    return STYLES[style](rng, width, height, PALETTES[palette])
+    colours = _tinted(wish.tints) if wish.tints else PALETTES[palette]
+    if wish.edited:
+        return _recolour(wish.edited, width, height, colours)
+    return STYLES[style](rng, width, height, colours)
 
 
 def describe(wish: Wish) -> str:
     """One sentence about the picture for a wish."""
     _, style, palette = _choose(wish)
-    return f"{(STYLES[style].__doc__ or style).rstrip('.')}, in the colours of {palette}."
+    subject = "The picture from before" if wish.edited else (STYLES[style].__doc__ or style).rstrip(".")
+    return f"{subject}, in the colours of {'the reference' if wish.tints else palette}."
 
 
 def write_picture(wish: Wish, out: BinaryIO) -> None:
@@ -134,6 +153,31 @@ def _pick(prompt: str, table: dict[str, str], rng: np.random.Generator) -> str:
     best = max(scores.values())
     names = [name for name, score in scores.items() if score == best]
     return names[int(rng.integers(len(names)))]
+
+
+def _tinted(tints: tuple[Colour, ...]) -> Palette:
+    """Five tones of these colours, from light to dark; several colours take turns."""
+    tones = []
+    for index, (light, dark) in enumerate(((0.72, 1.0), (0.36, 1.0), (0.0, 1.0), (0.0, 0.62), (0.0, 0.28))):
+        tint = tints[index % len(tints)]
+        tones.append("#" + "".join(f"{round((value + (255 - value) * light) * dark):02x}" for value in tint))
+    return Palette(tuple(tones))
+
+
+def _recolour(edited: Thumbnail, width: int, height: int, palette: Palette) -> Image.Image:
+    """The tones of a picture in other colours, light ones for what was light."""
+    tones = Image.frombytes("L", edited[:2], edited[2])
+    tones = tones.resize((width, height), Image.Resampling.BICUBIC, box=_centre(tones.size, width / height))
+    darkness = 1 - stretched(np.asarray(tones, np.float32))
+    return Image.fromarray(ramp(palette.colours, darkness).astype(np.uint8))
+
+
+def _centre(size: tuple[int, int], shape: float) -> tuple[float, float, float, float]:
+    """The largest box of a shape (width / height) in the middle of a picture."""
+    width, height = size
+    across, down = min(width, height * shape), min(height, width / shape)
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down
 
 
 def _bands(canvas: Image.Image, width: int, height: int) -> Iterator[np.ndarray]:

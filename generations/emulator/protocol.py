@@ -1,46 +1,26 @@
 """The generateContent request: reading it, and refusing it with the shapes and the words of the upstream."""
 
-import io
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from PIL import Image
 
-from generations.emulator.offer import Model, nearest_ratio
+from generations.emulator.offer import Model, nearest_ratio, pixels
+from generations.emulator.order import (
+    INPUT_TYPES,
+    MAX_INPUT_IMAGES,
+    UNREADABLE_TYPES,
+    Order,
+    Refusal,
+    SentPicture,
+    UnreadablePictureError,
+    look_at,
+)
 from generations.emulator.schema import REQUEST, Reader
+from generations.emulator.signature import is_signature_of
 
 RPC = "type.googleapis.com/google.rpc"
-INPUT_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
-MAX_INPUT_IMAGES = 14
 FIELD = "* GenerateContentRequest."
-
-
-class Refusal(Exception):
-    """A request that the upstream refuses; it carries the HTTP status and the JSON body of the answer."""
-
-    def __init__(self, status: int, body: dict) -> None:
-        super().__init__(body["error"]["message"])
-        self.status = status
-        self.body = body
-
-
-@dataclass(frozen=True)
-class GenerateRequest:
-    """A request that passed; input_images counts the pictures sent along."""
-
-    model: Model
-    prompt: str
-    seed: int | None
-    ratio: str
-    size: str
-    wants_text: bool
-    wants_image: bool
-    thinks: bool
-    include_thoughts: bool
-    grounded: bool
-    input_images: int
 
 
 def error_body(code: int, status: str, message: str, *details: dict) -> dict:
@@ -84,39 +64,95 @@ def unknown_model(name: str, version: str, method: str) -> Refusal:
     )
 
 
-def parse_request(body: bytes, model: Model) -> GenerateRequest:
+def parse_request(body: bytes, model: Model, *, streamed: bool = False) -> Order:
     """Read a generateContent body; raises Refusal."""
     message = _read_message(body)
     contents = _check_contents(message.get("contents"), model)
     config = message.get("generation_config", {})
     _check_config(config, model)
     _check_tools(message.get("tools", []), model)
-    pictures = [part["inline_data"] for part in contents[-1]["parts"] if "inline_data" in part]
     modalities = _read_modalities(config.get("response_modalities"), model)
-    ratio, size = _read_image_config(config.get("image_config", {}), model, pictures)
+    references, edited, count = _look_at_pictures(contents)
+    ratio, size = _read_image_config(config.get("image_config", {}), model, [*edited, *references])
     thinking = config.get("thinking_config", {})
-    return GenerateRequest(
-        model=model,
-        prompt="\n".join(part["text"] for part in contents[-1]["parts"] if "text" in part),
+    level = thinking.get("thinking_level")
+    if level == "THINKING_LEVEL_UNSPECIFIED":
+        level = None
+    width, height = pixels(ratio, size)
+    return Order(
+        dialect="native",
+        model=model.id,
+        prompt=_prompt(contents),
         seed=config.get("seed"),
         ratio=ratio,
         size=size,
+        width=width,
+        height=height,
         wants_text="TEXT" in modalities,
         wants_image="IMAGE" in modalities,
-        thinks=bool(thinking.get("include_thoughts")) or thinking.get("thinking_level", "MINIMAL") != "MINIMAL",
+        thinking=level,
         include_thoughts=bool(thinking.get("include_thoughts")),
         grounded=any("google_search" in tool for tool in message.get("tools", [])),
-        input_images=len(pictures),
+        input_images=count,
+        references=tuple(picture.colour for picture in references),
+        edited=edited[-1].tones if edited else None,
+        streamed=streamed,
     )
 
 
-def _read_message(body: bytes) -> dict:
+def count_tokens(body: bytes, model: Model) -> dict:
+    """The answer of countTokens; raises Refusal."""
+    payload = _read_object(body)
+    wrapped = payload.get("generateContentRequest", payload.get("generate_content_request"))
+    reader = Reader()
+    message = reader.read(payload if wrapped is None else wrapped, REQUEST)
+    if reader.violations:
+        raise bad_request(*reader.violations)
+    contents = _check_contents(message.get("contents"), model)
+    text = max(1, len(_prompt(contents)) // 4)
+    images = 1120 * sum("inline_data" in part for part in contents[-1]["parts"])
+    details = [{"modality": "TEXT", "tokenCount": text}]
+    details += [{"modality": "IMAGE", "tokenCount": images}] if images else []
+    return {"totalTokens": text + images, "promptTokensDetails": details}
+
+
+def _prompt(contents: list[dict]) -> str:
+    return "\n".join(part["text"] for part in contents[-1]["parts"] if "text" in part)
+
+
+def _look_at_pictures(contents: list[dict]) -> tuple[list[SentPicture], list[SentPicture], int]:
+    """The pictures of the last turn, the pictures that the model made before it, and how many the last turn has."""
+    sent = [part["inline_data"] for part in contents[-1]["parts"] if "inline_data" in part]
+    if len(sent) > MAX_INPUT_IMAGES:
+        raise bad_request(("contents", f"Please use at most {MAX_INPUT_IMAGES} images."))
+    made = [
+        part["inline_data"]
+        for content in contents
+        if content.get("role") == "model"
+        for part in content["parts"]
+        if "inline_data" in part and not part.get("thought")
+    ]
+    try:
+        references, edited = (
+            [look_at(p["data"]) for p in group if p["mime_type"] not in UNREADABLE_TYPES] for group in (sent, made[-1:])
+        )
+    except UnreadablePictureError:
+        raise bad_request(("contents", "Unable to process input image. Please retry with another image.")) from None
+    return references, edited, len(sent)
+
+
+def _read_object(body: bytes) -> dict:
     try:
         payload = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise bad_request(("", f"Invalid JSON payload received. {error}")) from None
     if not isinstance(payload, dict):
         raise bad_request(("", 'Invalid JSON payload received. Unknown name "": Root element must be a message.'))
+    return payload
+
+
+def _read_message(body: bytes) -> dict:
+    payload = _read_object(body)
     reader = Reader()
     message = reader.read(payload, REQUEST)
     if reader.violations:
@@ -153,7 +189,12 @@ def _check_part(part: dict, role: str, at: tuple[int, int], model: Model) -> Non
         raise bad_request((f"{where}.inline_data.data", text))
     if mime_type not in INPUT_TYPES:
         raise bad_request((f"{where}.inline_data.mime_type", f"Unsupported MIME type: {mime_type}"))
-    if model.history_needs_signatures and role == "model" and "thought_signature" not in part:
+    if role != "model" or part.get("thought"):
+        return
+    if "thought_signature" in part:
+        if not is_signature_of(part["thought_signature"], part["inline_data"]["data"]):
+            raise bad_request((f"{where}.thought_signature", "Corrupted thought signature."))
+    elif model.history_needs_signatures:
         text = f"Image part is missing a thought_signature in content position {at[0] + 1}, part position {at[1] + 1}."
         raise bad_request((where, text))
 
@@ -191,7 +232,7 @@ def _read_modalities(modalities: list[str] | None, model: Model) -> set[str]:
     return asked
 
 
-def _read_image_config(config: dict, model: Model, pictures: list[dict]) -> tuple[str, str]:
+def _read_image_config(config: dict, model: Model, pictures: list[SentPicture]) -> tuple[str, str]:
     ratio, size = config.get("aspect_ratio"), config.get("image_size", "1K")
     path = "generation_config.image_config"
     if ratio is not None and ratio not in model.ratios:
@@ -200,20 +241,10 @@ def _read_image_config(config: dict, model: Model, pictures: list[dict]) -> tupl
     if size not in model.sizes:
         text = f"{FIELD}{path}.image_size: image_size must be one of {_listed(model.sizes)}.\n"
         raise bad_request((f"{path}.image_size", text))
-    if len(pictures) > MAX_INPUT_IMAGES:
-        raise bad_request(("contents", f"Please use at most {MAX_INPUT_IMAGES} images."))
-    shapes = [_shape_of(picture["data"]) for picture in pictures if picture["mime_type"] not in INPUT_TYPES[3:]]
     if ratio is None:
-        ratio = nearest_ratio(*shapes[-1], model.ratios) if shapes else "1:1"
+        last = pictures[-1] if pictures else None
+        ratio = nearest_ratio(last.width, last.height, model.ratios) if last else "1:1"
     return ratio, size
-
-
-def _shape_of(data: bytes) -> tuple[int, int]:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
-            return picture.size
-    except Exception:
-        raise bad_request(("contents", "Unable to process input image. Please retry with another image.")) from None
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -5,20 +5,25 @@ import time
 from collections import Counter, OrderedDict, deque
 from dataclasses import asdict, dataclass
 
-from generations.emulator.protocol import GenerateRequest
+from generations.emulator.order import Order
 
 KEPT = 10_000
 
 
 @dataclass
 class Call:
-    """One generateContent request that passed validation; time is seconds since 1970."""
+    """One request for pictures that passed validation; time is seconds since 1970."""
 
     time: float
     prompt_sha256: str
+    dialect: str
     model: str
+    kind: str
     ratio: str
     size: str
+    count: int
+    input_images: int
+    streamed: bool
     fault: str | None
     request_id: str
 
@@ -53,10 +58,22 @@ class Record:
             self._prompts.popitem(last=False)
         return self._prompts[digest]
 
-    def add_call(self, request: GenerateRequest, *, fault: str | None, request_id: str) -> None:
+    def add_call(self, order: Order, *, fault: str | None, request_id: str) -> None:
         """Keep one line about a valid request."""
-        digest = prompt_digest(request.prompt)
-        call = Call(time.time(), digest, request.model.id, request.ratio, request.size, fault, request_id)
+        call = Call(
+            time=time.time(),
+            prompt_sha256=prompt_digest(order.prompt),
+            dialect=order.dialect,
+            model=order.model,
+            kind=order.kind,
+            ratio=order.ratio,
+            size=order.size,
+            count=order.count,
+            input_images=order.input_images,
+            streamed=order.streamed,
+            fault=fault,
+            request_id=request_id,
+        )
         self._calls.append(call)
 
     def stats(self) -> dict:

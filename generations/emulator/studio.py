@@ -1,6 +1,7 @@
 """Where pictures are painted and kept: a few threads, and nameless files instead of memory."""
 
 import asyncio
+import hashlib
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
+from generations.emulator.clips import write_clip
 from generations.emulator.painter import Wish, write_picture
 
 CACHE_BYTES = 64 * 2**20
@@ -16,7 +18,7 @@ READ_BYTES = 3 * 2**16  # a multiple of three: every block but the last is base6
 
 
 class StoredPicture:
-    """An encoded picture in a file without a name; it vanishes with its last reader.
+    """An encoded picture or clip in a file without a name; it vanishes with its last reader.
 
     Two hundred answers that wait for their time hold two hundred pictures: on disk they cost no memory.
     """
@@ -24,6 +26,10 @@ class StoredPicture:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block)
+        self.sha256 = digest.digest()
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes in blocks of READ_BYTES; safe for several readers at once."""
@@ -73,6 +79,6 @@ def _step_back() -> None:
 
 def _paint_to_file(wish: Wish) -> StoredPicture:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as its StoredPicture
-    write_picture(wish, file)
+    (write_clip if wish.seconds else write_picture)(wish, file)
     file.flush()
     return StoredPicture(file)

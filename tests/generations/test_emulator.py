@@ -1,34 +1,37 @@
-"""The emulated upstream, driven from outside: protocol, refusals, faults, evidence, and its end."""
+"""The emulated upstream, driven from outside: the native protocol, refusals, evidence, and its end."""
 
 import base64
-import gzip
-import hashlib
 import io
-import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 import requests
 from PIL import Image
 
-from generations.emulator.__main__ import parse_latency, read_options
-from generations.emulator.faults import FAULTS, draw_fault, parse_rates
+from generations.emulator.__main__ import read_options
+from tests.generations.emulating import (
+    FLASH,
+    KEY,
+    PRO,
+    ROOT,
+    decoded,
+    digest,
+    image_bytes,
+    parts_of,
+    running_emulator,
+    size_of_final_picture,
+    unique,
+    violation_of,
+    wait_until,
+    wish,
+)
 
-KEY = "test-key-of-the-emulator"
-FLASH = "gemini-3.1-flash-image-preview"
-PRO = "gemini-3-pro-image-preview"
-ROOT = Path(__file__).resolve().parents[2]
 PIXELS_AT_1K = {
     "1:1": (1024, 1024),
     "1:4": (512, 2048),
@@ -47,110 +50,10 @@ PIXELS_AT_1K = {
 }
 
 
-def wait_until(condition, what: str) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-def start_process(port_file: Path, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "generations.emulator", "--port-file", str(port_file)],
-        cwd=ROOT,
-        env=os.environ | {"EMULATOR_KEY": KEY, "EMULATOR_LATENCY_S": "0", "EMULATOR_FAULTS": ""} | environment,
-    )
-
-
-@contextmanager
-def running_emulator(directory: Path, **environment: str):
-    port_file = directory / "port"
-    process = start_process(port_file, **environment)
-    try:
-        wait_until(port_file.exists, "the emulator wrote no port")
-        yield Client(int(port_file.read_text()), process)
-    finally:
-        process.kill()
-        process.wait()
-
-
-class Client:
-    """What a program sees of the emulator."""
-
-    def __init__(self, port: int, process: subprocess.Popen) -> None:
-        self.port = port
-        self.process = process
-        self.session = requests.Session()
-        self.session.headers["x-goog-api-key"] = KEY
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def get(self, path: str, **options) -> requests.Response:
-        return self.session.get(self.url(path), **options)
-
-    def post(self, body, *, model=FLASH, version="v1beta", **options) -> requests.Response:
-        url = self.url(f"/{version}/models/{model}:generateContent")
-        return self.session.post(url, json=body, timeout=20, allow_redirects=False, **options)
-
-    def draw(self, prompt: str, *, model=FLASH, modalities=("IMAGE",), **config) -> requests.Response:
-        return self.post(wish(prompt, modalities=modalities, **config), model=model)
-
-    def open_request(self, prompt: str) -> socket.socket:
-        """A socket on which the request was sent and nothing was read."""
-        body = json.dumps(wish(prompt)).encode()
-        head = (
-            f"POST /v1beta/models/{FLASH}:generateContent HTTP/1.1\r\nHost: x\r\nx-goog-api-key: {KEY}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        connection.sendall(head.encode() + body)
-        return connection
-
-    def stats(self) -> dict:
-        return self.get("/__emulator__/stats").json()
-
-
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory):
     with running_emulator(tmp_path_factory.mktemp("emulator")) as client:
         yield client
-
-
-def wish(prompt: str, *, modalities=("IMAGE",), ratio="1:1", size="0.5K", **config) -> dict:
-    image_config = {"aspectRatio": ratio, "imageSize": size}
-    config = {"responseModalities": list(modalities), "imageConfig": image_config} | config
-    return {"contents": [{"role": "user", "parts": [{"text": prompt}]}], "generationConfig": config}
-
-
-def unique(text: str) -> str:
-    return f"{text} {uuid.uuid4()}"
-
-
-def parts_of(response: requests.Response) -> list[dict]:
-    assert response.status_code == 200, response.text[:500]
-    return response.json()["candidates"][0]["content"]["parts"]
-
-
-def image_bytes(part: dict) -> bytes:
-    return base64.b64decode(part["inlineData"]["data"], validate=True)
-
-
-def decoded(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data))
-    picture.load()
-    return picture
-
-
-def size_of_final_picture(response: requests.Response) -> tuple[int, int]:
-    return decoded(image_bytes(parts_of(response)[-1])).size
-
-
-def violation_of(response: requests.Response) -> dict:
-    error = response.json()["error"]
-    assert (response.status_code, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
-    assert error["details"][0]["@type"] == "type.googleapis.com/google.rpc.BadRequest"
-    return error["details"][0]["fieldViolations"][0]
 
 
 # Authentication and listing
@@ -192,7 +95,10 @@ def test_models_come_in_pages(emulator):
 
 def test_one_model_is_described(emulator):
     model = emulator.get(f"/v1/models/{PRO}").json()
-    assert (model["displayName"], model["supportedGenerationMethods"]) == ("Nano Banana Pro", ["generateContent"])
+    assert (model["displayName"], model["supportedGenerationMethods"]) == (
+        "Nano Banana Pro",
+        ["generateContent", "streamGenerateContent", "countTokens"],
+    )
 
 
 def test_an_unknown_model_is_not_found(emulator):
@@ -305,7 +211,7 @@ def test_snake_case_is_read_at_every_level(emulator):
         "generation_config": {
             "response_modalities": ["IMAGE"],
             "image_config": {"aspect_ratio": "9:16", "image_size": "0.5K"},
-            "thinking_config": {"include_thoughts": True, "thinking_level": "high"},
+            "thinking_config": {"include_thoughts": True, "thinking_level": "minimal"},
         },
     }
     thought, draft, final = parts_of(emulator.post(body, version="v1"))
@@ -461,339 +367,7 @@ def test_a_body_over_20_mb_is_too_large(emulator):
     assert (response.status_code, response.headers["content-type"]) == (413, "text/html; charset=UTF-8")
 
 
-# Faults: what the client receives, one check per name
-
-
-def status(code: int, google_status: str | None = None, *details: str):
-    def check(response):
-        assert response.status_code == code
-        if google_status is None:
-            assert response.headers["content-type"].startswith("text/html")
-        else:
-            error = response.json()["error"]
-            assert (error["code"], error["status"]) == (code, google_status)
-            assert [detail["@type"].rpartition(".")[2] for detail in error.get("details", [])] == list(details)
-
-    return check
-
-
-def check_rate_limit(response):
-    status(429, "RESOURCE_EXHAUSTED", "QuotaFailure", "RetryInfo")(response)
-    assert response.json()["error"]["details"][1]["retryDelay"] == "1s"
-    assert "retry-after" not in response.headers
-
-
-def check_rate_limit_with_header(response):
-    status(429, "RESOURCE_EXHAUSTED")(response)
-    assert response.headers["retry-after"] == "1"
-
-
-def check_openai_error(response):
-    assert response.status_code == 429
-    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
-
-
-def check_redirect(response):
-    assert response.status_code == 302
-    assert response.headers["location"].startswith("https://elsewhere.invalid/")
-
-
-def check_deep_json(response):
-    assert response.content.count(b"[") == 100_000
-    with pytest.raises(RecursionError):
-        response.json()
-
-
-def check_empty_body(response):
-    assert (response.status_code, response.content) == (200, b"")
-
-
-def check_list(response):
-    (answer,) = response.json()
-    assert answer["candidates"][0]["finishReason"] == "STOP"
-
-
-def check_blocked(response):
-    answer = response.json()
-    assert "candidates" not in answer
-    assert answer["promptFeedback"]["blockReason"] == "SAFETY"
-    assert "candidatesTokenCount" not in answer["usageMetadata"]
-
-
-def ends(finish_reason: str, content: dict | None):
-    def check(response):
-        answer = response.json()
-        assert answer["candidates"][0]["finishReason"] == finish_reason
-        assert answer["candidates"][0].get("content") == content
-        assert answer["usageMetadata"]["thoughtsTokenCount"] == 240
-        assert "candidatesTokenCount" not in answer["usageMetadata"]
-
-    return check
-
-
-def says(finish_reason: str):
-    def check(response):
-        candidate = response.json()["candidates"][0]
-        assert candidate["finishReason"] == finish_reason
-        assert [part.keys() for part in candidate["content"]["parts"]] == [{"text"}]
-
-    return check
-
-
-def candidates(value):
-    def check(response):
-        assert response.json()["candidates"] == value
-
-    return check
-
-
-def check_cut_base64(response):
-    assert len(parts_of(response)[0]["inlineData"]["data"]) % 4 == 1
-
-
-def check_bad_base64(response):
-    data = parts_of(response)[0]["inlineData"]["data"]
-    assert len(data) % 4 == 0
-    with pytest.raises(ValueError, match="base64"):
-        base64.b64decode(data, validate=True)
-
-
-def check_cut_picture(response):
-    data = image_bytes(parts_of(response)[0])
-    assert data.startswith(b"\x89PNG")
-    with pytest.raises(OSError, match="truncated"):
-        decoded(data)
-
-
-def holds(start: bytes, mime_type: str):
-    def check(response):
-        (part,) = parts_of(response)
-        assert part["inlineData"]["mimeType"] == mime_type
-        assert image_bytes(part).startswith(start)
-
-    return check
-
-
-def check_bomb(response):
-    data = image_bytes(parts_of(response)[0])
-    assert len(data) < 100_000
-    with pytest.raises(Image.DecompressionBombError):
-        Image.open(io.BytesIO(data))
-
-
-def pictures(*formats: str, claimed: str, thoughts: list[bool] | None = None):
-    def check(response):
-        parts = parts_of(response)
-        assert tuple(decoded(image_bytes(part)).format for part in parts) == formats
-        assert parts[-1]["inlineData"]["mimeType"] == claimed
-        assert [part.get("thought", False) for part in parts] == (thoughts or [False] * len(parts))
-
-    return check
-
-
-def check_snake_case(response):
-    (part,) = response.json()["candidates"][0]["content"]["parts"]
-    assert decoded(base64.b64decode(part["inline_data"]["data"])).size == (512, 512)
-    assert part["inline_data"]["mime_type"] == "image/png"
-    assert response.json()["candidates"][0]["finish_reason"] == "STOP"
-
-
-def check_half_size(response):
-    assert size_of_final_picture(response) == (256, 256)
-
-
-def check_missing_role(response):
-    assert response.json()["candidates"][0]["content"].keys() == {"parts"}
-
-
-def check_extra_fields(response):
-    assert response.json()["futureField"] == [{"nested": None}]
-    assert decoded(image_bytes(parts_of(response)[0])).size == (512, 512)
-
-
-def check_urlsafe(response):
-    data = parts_of(response)[0]["inlineData"]["data"]
-    assert not {"+", "/"} & set(data)
-    assert decoded(base64.urlsafe_b64decode(data)).size == (512, 512)
-
-
-ANSWERS = {
-    "400": status(400, "INVALID_ARGUMENT", "BadRequest"),
-    "401": status(401, "UNAUTHENTICATED", "ErrorInfo"),
-    "403": status(403, "PERMISSION_DENIED"),
-    "404": status(404, "NOT_FOUND"),
-    "408": status(408, "DEADLINE_EXCEEDED"),
-    "413": status(413),
-    "429": check_rate_limit,
-    "429_retry_after": check_rate_limit_with_header,
-    "500": status(500, "INTERNAL"),
-    "502": status(502),
-    "503": status(503, "UNAVAILABLE"),
-    "504": status(504, "DEADLINE_EXCEEDED"),
-    "302": check_redirect,
-    "openai_error": check_openai_error,
-    "deep_json": check_deep_json,
-    "empty_body": check_empty_body,
-    "not_json": status(200),
-    "json_list": check_list,
-    "blocked_prompt": check_blocked,
-    "image_safety": ends("IMAGE_SAFETY", {"role": "model"}),
-    "prohibited": ends("PROHIBITED_CONTENT", None),
-    "recitation": ends("RECITATION", None),
-    "no_image": ends("NO_IMAGE", {"role": "model"}),
-    "image_other": ends("IMAGE_OTHER", None),
-    "other": ends("OTHER", None),
-    "empty_parts": ends("STOP", {"role": "model", "parts": []}),
-    "empty_candidates": candidates([]),
-    "null_candidates": candidates(None),
-    "text_only": says("STOP"),
-    "max_tokens": says("MAX_TOKENS"),
-    "unknown_finish": ends("HOLOGRAM_PENDING", None),
-    "truncated_b64": check_cut_base64,
-    "bad_b64": check_bad_base64,
-    "truncated_png": check_cut_picture,
-    "not_an_image": holds(b"<!DOCTYPE html>", "image/png"),
-    "svg": holds(b"<svg ", "image/svg+xml"),
-    "huge_dimensions": check_bomb,
-    "wrong_mime": pictures("JPEG", claimed="image/png"),
-    "jpeg": pictures("JPEG", claimed="image/jpeg"),
-    "webp": pictures("WEBP", claimed="image/webp"),
-    "snake_case": check_snake_case,
-    "thought_image_first": pictures("JPEG", "PNG", claimed="image/png", thoughts=[True, False]),
-    "all_thought": pictures("JPEG", "PNG", claimed="image/png", thoughts=[True, True]),
-    "two_images": pictures("PNG", "PNG", claimed="image/png"),
-    "wrong_size": check_half_size,
-    "missing_role": check_missing_role,
-    "extra_fields": check_extra_fields,
-    "urlsafe_b64": check_urlsafe,
-}
-CONDUCTS = {"hang", "slow_drip", "hangup_before", "hangup_mid", "huge_body", "gzip_bomb"}
-
-
-def test_every_fault_has_a_check():
-    assert FAULTS.keys() == ANSWERS.keys() | CONDUCTS
-
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_a_fault_named_in_the_prompt_happens(emulator, name):
-    response = emulator.draw(f"a cup [fault:{name}]")
-
-    ANSWERS[name](response)
-    assert len(response.headers["x-request-id"]) == 32
-
-
-def test_hangup_before_closes_without_an_answer(emulator):
-    with emulator.open_request("[fault:hangup_before]") as connection:
-        assert connection.recv(1024) == b""
-
-
-def test_hangup_mid_closes_in_the_middle_of_the_body(emulator):
-    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-        emulator.draw("[fault:hangup_mid]")
-
-
-def test_hang_never_answers_and_ends_when_the_client_goes(emulator):
-    prompt = unique("[fault:hang]")
-    before = emulator.stats()["outcomes"].get("hang", 0)
-    connection = emulator.open_request(prompt)
-    wait_until(lambda: digest(prompt) in emulator.stats()["prompts"], "the request did not arrive")
-    assert emulator.stats()["in_flight"] == 1
-
-    connection.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        connection.recv(1)
-    connection.close()
-
-    wait_until(lambda: emulator.stats()["in_flight"] == 0, "the request did not end")
-    assert emulator.stats()["outcomes"]["hang"] == before + 1
-
-
-def test_slow_drip_sends_a_byte_now_and_then(emulator):
-    with emulator.open_request("[fault:slow_drip]") as connection, connection.makefile("rb") as stream:
-        assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
-        while stream.readline() != b"\r\n":
-            pass
-        assert [stream.readline() for _ in range(4)] == [b"1\r\n", b" \r\n", b"1\r\n", b" \r\n"]
-
-
-def test_a_huge_body_goes_on_beyond_100_mib(emulator):
-    with emulator.post(wish("[fault:huge_body]"), stream=True) as response:
-        assert "content-length" not in response.headers
-        received = sum(len(block) for block in response.iter_content(2**20))
-    assert received > 128 * 2**20
-
-
-def test_a_gzip_bomb_is_small_until_it_is_opened(emulator):
-    with emulator.post(wish("[fault:gzip_bomb]"), stream=True) as response:
-        packed = response.raw.read(decode_content=False)
-    assert response.headers["content-encoding"] == "gzip"
-    assert len(packed) < 300_000
-    with gzip.open(io.BytesIO(packed)) as opened:
-        assert sum(len(block) for block in iter(lambda: opened.read(2**20), b"")) == 200 * 2**20
-
-
-def test_a_counted_fault_stops_after_so_many_requests_with_that_prompt(emulator):
-    prompt = unique("a cup [fault:503x2]")
-    assert [emulator.draw(prompt).status_code for _ in range(4)] == [503, 503, 200, 200]
-    assert emulator.draw(unique("a cup [fault:503x2]")).status_code == 503
-
-
-def test_an_unknown_fault_is_refused(emulator):
-    violation = violation_of(emulator.draw("a cup [fault:earthquake]"))
-    assert violation["description"] == "The emulator knows no fault 'earthquake'."
-
-
-def test_a_latency_in_the_prompt_delays_the_answer(emulator):
-    started = time.monotonic()
-    emulator.draw("a cup [latency:0.3]")
-    assert time.monotonic() - started >= 0.3
-
-
-def test_latency_runs_while_others_are_answered(emulator):
-    prompt = unique("a cup [latency:30]")
-    connection = emulator.open_request(prompt)
-    wait_until(lambda: digest(prompt) in emulator.stats()["prompts"], "the request did not arrive")
-
-    assert emulator.draw("a cup").status_code == 200
-
-    connection.close()
-    wait_until(lambda: emulator.stats()["in_flight"] == 0, "the request did not end")
-    assert emulator.stats()["outcomes"]["left"] == 1
-
-
-@pytest.mark.parametrize(
-    ("point", "name"), [(0.0, "429"), (0.24, "429"), (0.26, "hang"), (0.49, "hang"), (0.51, None), (0.99, None)]
-)
-def test_each_rate_is_a_share_of_all_requests(point, name):
-    class Fixed(random.Random):
-        def random(self) -> float:
-            return point
-
-    assert draw_fault(parse_rates("429:0.25, hang:0.25"), Fixed()) is FAULTS.get(name)
-
-
-@pytest.mark.parametrize("text", ["earthquake:0.1", "429:0.6,500:0.6", "429:-1", "429:nan", "429"])
-def test_impossible_rates_are_refused(text):
-    with pytest.raises(ValueError):
-        parse_rates(text)
-
-
-@pytest.mark.parametrize(("text", "latency"), [("0.5", (0.5, 0.5)), ("18-22", (18.0, 22.0))])
-def test_latency_is_a_number_or_a_range(text, latency):
-    assert parse_latency(text) == latency
-
-
-@pytest.mark.parametrize("text", ["soon", "22-18", "-1"])
-def test_an_impossible_latency_is_refused(text):
-    with pytest.raises(ValueError):
-        parse_latency(text)
-
-
 # Evidence
-
-
-def digest(prompt: str) -> str:
-    return hashlib.sha256(prompt.encode()).hexdigest()
 
 
 def test_every_call_is_counted_and_listed(emulator):

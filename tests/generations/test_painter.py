@@ -3,11 +3,13 @@
 import io
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from generations.emulator import painter
+from generations.emulator.clips import write_clip
 from generations.emulator.painter import PALETTE_WORDS, PALETTES, STYLE_WORDS, Wish, describe, paint, write_picture
 from generations.emulator.styles import STYLES
 
@@ -108,3 +110,62 @@ def test_bands_of_an_enlarged_picture_meet_without_a_seam(monkeypatch):
     assert (
         np.abs(banded - whole.clip(painter.GRAIN_LIMIT, 255 - painter.GRAIN_LIMIT)).max() <= 4
     )  # a seam shows as 70 and more
+
+
+# Pictures that were sent along
+
+RAMP = (64, 1, bytes(range(0, 256, 4)))  # from black to white, left to right
+
+
+def mean(picture: Image.Image) -> tuple[float, ...]:
+    return tuple(np.asarray(picture, float).mean(axis=(0, 1)))
+
+
+@pytest.mark.parametrize("style", PROMPTS)
+def test_references_colour_every_style(style):
+    red, green, blue = mean(paint(Wish(PROMPTS[style], 1, 96, 96, tints=((210, 30, 30),))))
+    assert red > 1.3 * max(green, blue)
+
+
+def test_several_references_share_the_palette():
+    one, two = (paint(replace(WISH, tints=tints)) for tints in (((210, 30, 30),), ((210, 30, 30), (30, 30, 210))))
+    assert mean(two)[2] > mean(one)[2]
+
+
+def test_an_edited_picture_keeps_its_tones():
+    picture = paint(Wish("forest", 1, 128, 16, edited=(64, 64, RAMP[2] * 64)))
+    tones = np.asarray(picture.convert("L")).mean(axis=0)
+    assert picture.size == (128, 16)
+    assert tones[-1] > tones[64] > tones[0]
+
+
+def test_the_words_say_what_was_used():
+    tinted = describe(replace(WISH, tints=((1, 2, 3),)))
+    assert tinted == "Layered mountains under a low sun, in the colours of the reference."
+    assert describe(replace(WISH, edited=RAMP)) == "The picture from before, in the colours of dawn."
+
+
+# Clips
+
+
+def clip(**changes) -> bytes:
+    out = io.BytesIO()
+    write_clip(replace(WISH, seconds=1.0, **changes), out)
+    return out.getvalue()
+
+
+def test_a_clip_has_its_length_its_size_and_its_maker():
+    with av.open(io.BytesIO(clip(format="MP4", width=241))) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, container.duration) == (240, 160, 1_000_000)
+        assert container.metadata["comment"] == "Plantain emulator"
+
+
+def test_a_gif_is_no_larger_than_its_purpose():
+    with Image.open(io.BytesIO(clip(format="GIF", width=960, height=320))) as picture:
+        assert (picture.size, picture.is_animated, picture.info["loop"]) == ((480, 160), True, 0)
+
+
+@pytest.mark.parametrize("kind", ["MP4", "GIF"])
+def test_the_same_clip_has_the_same_bytes(kind):
+    assert clip(format=kind) == clip(format=kind) != clip(format=kind, seed=8)
