@@ -71,7 +71,7 @@ def read_container(data: bytes, image_format: Format, *, max_metadata_bytes: int
     rest = data[end:]
     if len(rest) > MAX_PADDING or rest.strip(b"\0"):
         raise ImageRejected("not_an_image", "There are foreign bytes after the end of the picture.")
-    _refuse_polyglot(data)
+    refuse_polyglot(data)
     return container
 
 
@@ -93,7 +93,8 @@ class _MetadataMeter:
             self.add(len(deflated))
 
 
-def _refuse_polyglot(data: bytes) -> None:
+def refuse_polyglot(data: bytes) -> None:
+    """Raise ImageRejected for a file that is a document or an archive as well."""
     # PDF readers look for their magic in the first KiB, ZIP readers for a directory's end in the last 64 KiB.
     is_pdf = b"%PDF-" in data[:1024]
     is_zip = b"PK\x05\x06" in data[-65_557:] and b"PK\x01\x02" in data

@@ -18,11 +18,14 @@ from collections.abc import Callable
 from typing import Any
 
 from gallery.imaging import ImageFacts, ImageLimits, ImageRejected, RenditionFacts, RenditionTarget
+from gallery.video import VideoFacts, VideoLimits
 
 READY = b"ready\n"
 
 # What may cross the process boundary besides JSON's own types.
-DATACLASSES = {cls.__name__: cls for cls in (ImageFacts, ImageLimits, RenditionFacts, RenditionTarget)}
+DATACLASSES = {
+    cls.__name__: cls for cls in (ImageFacts, ImageLimits, RenditionFacts, RenditionTarget, VideoFacts, VideoLimits)
+}
 
 
 def encode(value: object) -> bytes:

@@ -54,11 +54,12 @@ class UnsatisfiableRange(Exception):
 def find_file(image: Image, *, variant: str = ORIGINAL, format: Format | None = None) -> StoredFile:
     """The file for a wish: the original as it came, or a copy that is made now if need be.
 
-    A size is WebP unless another format is asked for. Raises RenditionUnavailable or PictureUnavailable.
+    A size is WebP unless another format is asked for. A clip comes whole; its sizes and formats are those of its
+    poster. Raises RenditionUnavailable or PictureUnavailable.
     """
     blob = image.blob
     base_name = f"plantain-{image.public_id.hex[:8]}"
-    if variant == ORIGINAL and format in (None, _format_of(blob.mime_type)):
+    if variant == ORIGINAL and (format is None or MIME_TYPES[format] == blob.mime_type):
         return StoredFile(
             name=blob.storage_name,
             digest=blob.sha256,
@@ -75,10 +76,6 @@ def find_file(image: Image, *, variant: str = ORIGINAL, format: Format | None = 
         modified_at=rendition.created_at,
         download_name=f"{base_name}{size}.{storage.EXTENSIONS[rendition.mime_type]}",
     )
-
-
-def _format_of(mime_type: str) -> Format:
-    return next(name for name, mime in MIME_TYPES.items() if mime == mime_type)
 
 
 def serve_file(

@@ -1,6 +1,26 @@
 """What may go wrong with kept pictures, beside the errors that every app shares."""
 
-from accounts.errors import ServiceUnavailable
+from accounts.errors import ServiceError, ServiceUnavailable
+
+
+class UploadTooLarge(ServiceError):
+    """More bytes or pixels than an upload may have."""
+
+    code = "upload_too_large"
+    status = 413
+    title = "The picture is too large"
+    message = "This picture is too large."
+    remedy = "Send one still picture of up to 32 MiB and 24 megapixels."
+
+
+class UploadNotAPicture(ServiceError):
+    """The bytes of an upload are no picture that we read, whatever its name says."""
+
+    code = "upload_not_a_picture"
+    status = 415
+    title = "This is no picture that can be read"
+    message = "This file is no PNG, JPEG or WebP picture."
+    remedy = "Send one still picture as PNG, JPEG or WebP."
 
 
 class PictureUnavailable(ServiceUnavailable):

@@ -302,6 +302,27 @@ def make_renditions(source_path: str | os.PathLike[str], targets: Sequence[Rendi
     return [made[index] for index in range(len(targets))]
 
 
+def make_upload_copy(
+    source_path: str | os.PathLike[str], target_path: str | os.PathLike[str], *, limits: ImageLimits = UPLOAD_LIMITS
+) -> ImageFacts:
+    """Verify what somebody has sent and write its pixels anew in the same format: upright, sRGB, without any metadata.
+
+    Whoever sends a photograph sends the place where it was taken too, which is nobody's business. Written atomically
+    and flushed; raises ImageRejected, or OSError when the disk fails.
+    """
+    verify_image(source_path, limits=limits)
+    data = _read(source_path, limits)
+    image_format, _ = _inspect(data, limits)
+    with _decoding(), _opened(data, image_format) as image:
+        image.load()
+        picture = _standardised(image, image.size)
+        output = BytesIO()
+        options = SAVE_OPTIONS[image_format] | ({"quality": FULL_SIZE_WEBP_QUALITY} if image_format == "webp" else {})
+        (_on_white(picture) if image_format == "jpeg" else picture).save(output, image_format.upper(), **options)
+    _write_atomically(Path(target_path), output.getvalue())
+    return verify_image(target_path, limits=limits)
+
+
 def _fitted(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
     width, height = size
     if long_side is None or max(size) <= long_side:

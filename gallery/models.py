@@ -27,6 +27,8 @@ SHAPES = ("square", "wide", "tall")
 SQUARE = 1.02  # a side that is longer than the other by this factor at most still looks square
 MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
+# Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
+HIDDEN_KINDS = ("draft", "upload")
 
 
 class Blob(models.Model):
@@ -39,6 +41,9 @@ class Blob(models.Model):
     height = models.PositiveIntegerField()
     has_c2pa = models.BooleanField(default=False)
     dominant_colour = models.CharField(max_length=7)
+    # Of a clip only: its length, and the still picture of it, from which all its copies are made.
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    poster = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="clips")
     unrenderable_until = models.DateTimeField(null=True, blank=True)  # a failed rendering is not repeated before
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -49,6 +54,11 @@ class Blob(models.Model):
     def storage_name(self) -> str:
         return storage.original_name(self.sha256, mime_type=self.mime_type)
 
+    @property
+    def still(self) -> "Blob":
+        """What can be shown as a picture: a clip's poster, else the bytes themselves."""
+        return self.poster or self
+
 
 class ImageQuerySet(models.QuerySet["Image"]):
     def owned_by(self, user: "User | AnonymousUser") -> "ImageQuerySet":
@@ -57,6 +67,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
     def kept(self) -> "ImageQuerySet":
         """Those that are not in the trash, served by an index of their own for each owner."""
         return self.filter(trashed_at=None)
+
+    def listed(self) -> "ImageQuerySet":
+        """Those that a list shows: kept, and neither drafts nor uploads."""
+        return self.kept().exclude(kind__in=HIDDEN_KINDS)
 
     def trashed(self) -> "ImageQuerySet":
         """Those in the trash, the latest moved there first."""

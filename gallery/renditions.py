@@ -45,12 +45,17 @@ EAGER = (Wish("320", "webp"), Wish("640", "webp"))
 
 def make_eager(blob: Blob) -> None:
     """Make the small copies that are missing or of an older recipe, from one decode. Raises as `get_rendition`."""
+    blob = blob.still
     if len(_found(blob, EAGER)) < len(EAGER):
         _ensure(blob, EAGER)
 
 
 def get_rendition(blob: Blob, wish: Wish) -> Rendition:
-    """The copy, made now if need be. Raises RenditionUnavailable or PictureUnavailable."""
+    """The copy, made now if need be; of a clip, a copy of its poster.
+
+    Raises RenditionUnavailable or PictureUnavailable.
+    """
+    blob = blob.still
     found = _found(blob, [wish])
     if wish not in found:
         found = _ensure(blob, EAGER if wish in EAGER else [wish])

@@ -3,14 +3,19 @@
 from pathlib import Path
 from uuid import UUID
 
+from django.core.files import File
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.errors import FieldError, InvalidInput
+from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
 from gallery import storage
-from gallery.imaging import ImageFacts
+from gallery.decode_pool import verifier
+from gallery.errors import UploadNotAPicture, UploadTooLarge
+from gallery.imaging import UPLOAD_LIMITS, ImageFacts, ImageRejected, make_upload_copy
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Image
+from gallery.video import VideoFacts
 
 
 def keep_picture(*, path: Path, facts: ImageFacts) -> str:
@@ -22,10 +27,16 @@ def keep_picture(*, path: Path, facts: ImageFacts) -> str:
     return storage.put_original(path, facts)
 
 
+def keep_clip(*, path: Path, facts: VideoFacts, poster_path: Path, poster: ImageFacts) -> str:
+    """As `keep_picture`, for a verified clip and the still picture of it; returns the name of the clip."""
+    storage.put_original(poster_path, poster)
+    return storage.put_original(path, facts)
+
+
 def add_image(
     *,
     owner: User,
-    facts: ImageFacts,
+    facts: ImageFacts | VideoFacts,
     prompt: str,
     model: str,
     caption: str,
@@ -35,8 +46,11 @@ def add_image(
     honours_image_size: bool,
     source_reference: str,
     kind: str = "image",
+    poster: ImageFacts | None = None,
 ) -> Image:
-    """Give `owner` a picture whose bytes `keep_picture` has kept; images of identical bytes share one blob.
+    """Give `owner` a picture whose bytes `keep_picture` has kept, or a clip and its poster that `keep_clip` has kept.
+
+    Images of identical bytes share one blob.
 
     Precondition: an open transaction, the one that charges for the picture, and its caller starts
     `tasks.make_renditions` when it is committed.
@@ -44,7 +58,7 @@ def add_image(
     caption = _storable(caption)
     return Image.objects.create(
         owner=owner,
-        blob=_blob(facts),
+        blob=_clip_blob(facts, poster) if isinstance(facts, VideoFacts) else _picture_blob(facts),
         kind=kind,
         alt_text=caption[:MAX_ALT_TEXT_CHARS],
         prompt=prompt,
@@ -56,6 +70,36 @@ def add_image(
         honours_image_size=honours_image_size,
         source_reference=source_reference,
     )
+
+
+def add_upload(*, owner: User, file: File) -> Image:
+    """Keep a picture that `owner` has sent, to be looked at by a model; it is in no list, and it costs nothing.
+
+    What is kept is a new copy of its pixels, upright and in sRGB: nothing of its metadata, no place where it was taken.
+    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture and InvalidInput.
+    """
+    if (file.size or 0) > UPLOAD_LIMITS.max_bytes:
+        raise UploadTooLarge
+    with storage.staged() as sent, storage.staged() as copy:
+        with sent.open("xb") as writer:
+            for chunk in file.chunks():
+                writer.write(chunk)
+        try:
+            facts = verifier.run(make_upload_copy, sent, copy, limits=UPLOAD_LIMITS)
+        except ImageRejected as error:
+            raise _refusal_of(error) from error
+        keep_picture(path=copy, facts=facts)
+    with transaction.atomic():
+        return Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+
+
+def _refusal_of(error: ImageRejected) -> ServiceError:
+    match error.reason:
+        case "too_large":
+            return UploadTooLarge(error.detail)
+        case "truncated":
+            return InvalidInput.of("file", error.detail)
+    return UploadNotAPicture(error.detail)
 
 
 def trash_image(*, owner: User, public_id: UUID | str) -> Image:
@@ -111,7 +155,18 @@ def _check_words(changes: dict[str, str]) -> None:
         raise InvalidInput(" ".join(problem.message for problem in problems), errors=tuple(problems))
 
 
-def _blob(facts: ImageFacts) -> Blob:
+def _picture_blob(facts: ImageFacts) -> Blob:
+    return _blob(facts, dominant_colour=facts.dominant_colour)
+
+
+def _clip_blob(facts: VideoFacts, poster: ImageFacts | None) -> Blob:
+    if poster is None:
+        raise ValueError("A clip is kept with its poster.")
+    still = _picture_blob(poster)
+    return _blob(facts, dominant_colour=still.dominant_colour, duration_ms=facts.duration_ms, poster=still)
+
+
+def _blob(facts: ImageFacts | VideoFacts, **others: object) -> Blob:
     # Two jobs may bring identical bytes at once: the unique digest lets the second INSERT wait, fail and read the row.
     blob, _ = Blob.objects.get_or_create(
         sha256=facts.sha256,
@@ -121,7 +176,7 @@ def _blob(facts: ImageFacts) -> Blob:
             "width": facts.width,
             "height": facts.height,
             "has_c2pa": facts.has_c2pa,
-            "dominant_colour": facts.dominant_colour,
+            **others,
         },
     )
     return blob

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from gallery.imaging import Format, ImageFacts
+from gallery.video import VideoFacts
 
 if TYPE_CHECKING:
     from gallery.models import Blob
@@ -29,7 +30,13 @@ ORIGINALS = "originals"
 RENDITIONS = "renditions"
 STAGING = "staging"
 CHUNK_BYTES = 1024 * 1024
-EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "video/mp4": "mp4",
+}
 
 
 def original_name(sha256: str, *, mime_type: str) -> str:
@@ -71,7 +78,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def put_original(source: Path, facts: ImageFacts) -> str:
+def put_original(source: Path, facts: ImageFacts | VideoFacts) -> str:
     """Keep a verified file byte for byte; returns its name. Moves `source`, see `put`."""
     name = original_name(facts.sha256, mime_type=facts.mime_type)
     put(source, name, sha256=facts.sha256, byte_size=facts.byte_size)

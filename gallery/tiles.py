@@ -21,6 +21,20 @@ ROW_PX, PHONE_ROW_PX = 270, 140  # a row's usual height: the stylesheet's --row-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """What plays: the address of the clip's bytes and of its poster. One that is no film is an animated picture."""
+
+    address: str
+    poster: str
+    mime_type: str
+    duration_ms: int
+
+    @property
+    def is_film(self) -> bool:
+        return self.mime_type.startswith("video/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
     """One picture in a grid; `shape` is its plate, empty unless the tile is cut."""
 
@@ -36,6 +50,7 @@ class Tile:
     source_set: str
     sizes: str
     day: date
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,16 @@ def source_set(image: Image, *variants: str) -> str:
         scale = min(1.0, LONG_SIDES[variant] / max(blob.width, blob.height))
         copies.setdefault(max(1, round(blob.width * scale)), f"{address}?variant={variant}")
     return ", ".join(f"{copy} {width}w" for width, copy in copies.items())
+
+
+def clip_of(image: Image) -> Clip | None:
+    """What plays, or None for a picture that stands still."""
+    blob = image.blob
+    if blob.duration_ms is None:
+        return None
+    address = file_address(image)
+    poster = f"{address}?variant=1280"
+    return Clip(address=address, poster=poster, mime_type=blob.mime_type, duration_ms=blob.duration_ms)
 
 
 def name_of(image: Image, length: int = NAME_CHARS) -> str:
@@ -108,6 +133,7 @@ def tile_of(image: Image) -> Tile:
         source_set=source_set(image, "320", "640", "1280") if is_cut else source_set(image, "320", "640"),
         sizes=sizes if is_cut else f"auto, {sizes}",
         day=image.created_at.date(),
+        clip=clip_of(image),
     )
 
 

@@ -50,7 +50,7 @@ def library(request: HttpRequest) -> HttpResponse:
     filters = FilterForm(request.GET).wanted()
     shape = filters.get("shape", "")
     named = {name: value for name, value in filters.items() if name != "shape"}
-    page = _page(request, _own(request).kept().with_blob().matching(**named).of_shape(shape))
+    page = _page(request, _own(request).listed().with_blob().matching(**named).of_shape(shape))
     tiles, ahead = [tile_of(image) for image in page.rows], [tile_of(image) for image in page.after]
     days = group_by_day(
         tiles,

@@ -15,6 +15,7 @@ from accounts.errors import FieldError, InvalidInput
 from gallery.imaging import MIME_TYPES
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Image
 from gallery.renditions import LONG_SIDES, ORIGINAL, VARIANTS
+from gallery.video import MIME_TYPES as CLIP_MIME_TYPES
 
 
 def image_body(image: Image, request: HttpRequest | Request | None = None) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "height": blob.height,
         "byte_size": blob.byte_size,
         "mime_type": blob.mime_type,
+        "duration_ms": blob.duration_ms,
         "sha256": blob.sha256,
         "dominant_colour": blob.dominant_colour,
         "kind": image.kind,
@@ -44,7 +46,7 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "visibility": image.visibility,
         "review_status": image.review_status,
         "collections": [],
-        "provenance": {"ai_generated": True, "c2pa": blob.has_c2pa},
+        "provenance": {"ai_generated": image.kind != "upload", "c2pa": blob.has_c2pa},
         "created_at": _moment(image.created_at),
         "trashed_at": _moment(image.trashed_at) if image.trashed_at else None,
         "version": image.version,
@@ -66,12 +68,15 @@ class ImageSerializer(serializers.Serializer[Image]):
     generation = serializers.CharField(allow_null=True, help_text="The id of the generation that made it.")
     url = serializers.URLField(help_text="The stable address of the original's bytes.")
     thumbnails = inline_serializer(
-        "Thumbnails", {variant: serializers.URLField() for variant in LONG_SIDES}, help_text="WebP by the longer side."
+        "Thumbnails",
+        {variant: serializers.URLField() for variant in LONG_SIDES},
+        help_text="WebP by the longer side; of a clip its poster.",
     )
     width = serializers.IntegerField(help_text="Pixels of the original.")
     height = serializers.IntegerField(help_text="Pixels of the original.")
     byte_size = serializers.IntegerField()
-    mime_type = serializers.ChoiceField(list(MIME_TYPES.values()))
+    mime_type = serializers.ChoiceField([*MIME_TYPES.values(), *CLIP_MIME_TYPES.values()])
+    duration_ms = serializers.IntegerField(allow_null=True, help_text="Of a clip; null for a picture.")
     sha256 = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="Of the original's bytes.")
     dominant_colour = serializers.RegexField(r"^#[0-9a-f]{6}$", help_text="Stands in while the picture loads.")
     kind = serializers.CharField()
@@ -141,7 +146,7 @@ class ImageListQuery(QueryParameters):
     """Which of my images."""
 
     model = serializers.CharField(max_length=100, required=False, help_text="The model's id.")
-    kind = _choice(["image", "video"])
+    kind = _choice(["image", "video", "upload"])
     created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     q = serializers.CharField(
@@ -163,11 +168,20 @@ class ImageChanges(serializers.Serializer[dict[str, Any]]):
         return super().to_internal_value(data)
 
 
+class ImageUpload(serializers.Serializer[dict[str, Any]]):
+    """A picture as a form sends it."""
+
+    file = serializers.FileField(help_text="One still PNG, JPEG or WebP picture.")
+
+
 class ImageFileQuery(QueryParameters):
     """Which bytes of an image."""
 
     variant = _choice(
         VARIANTS, default=ORIGINAL, help_text="The longer side in pixels; never larger than the original."
     )
-    format = _choice(list(MIME_TYPES), help_text="Converts; without it the original as it came, and sizes as WebP.")
+    format = _choice(
+        list(MIME_TYPES),
+        help_text="Converts, a clip to its poster; without it the original as it came, and sizes as WebP.",
+    )
     download = _choice(["0", "1"], default="0", help_text="1: saved as a file instead of shown.")

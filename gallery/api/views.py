@@ -7,26 +7,49 @@ Whoever may make pictures may also name them and put them away, so those verbs n
 from typing import Any
 
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import caller
+from accounts.errors import InvalidInput
 from gallery import services
-from gallery.api.serializers import ImageChanges, ImageFileQuery, ImageListQuery, ImageSerializer, image_body
+from gallery.api.serializers import (
+    ImageChanges,
+    ImageFileQuery,
+    ImageListQuery,
+    ImageSerializer,
+    ImageUpload,
+    image_body,
+)
 from gallery.delivery import find_file, serve_file
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
+from gallery.uploads import sent_files
 
 IMAGE_ID = OpenApiParameter("image_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
+class UploadParser(MultiPartParser):
+    """A form of files, read to its end; what makes no sense as one is refused in plain words."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except ParseError as error:
+            raise InvalidInput(f"The body is not a valid form: {error.detail}.") from None
+
+
 class ImageList(APIView):
-    required_scopes = {"GET": "read"}
+    required_scopes = {"GET": "read", "POST": "generate"}
+    parser_classes = [UploadParser]
 
     @property
     def pagination_class(self) -> type[CursorPagination]:
@@ -35,13 +58,35 @@ class ImageList(APIView):
 
     @extend_schema(operation_id="images_list", parameters=[ImageListQuery], responses=ImageSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """My images, the newest first, without those in the trash."""
+        """My images, the newest first, without those in the trash; uploads only when `kind=upload` asks for them."""
         paginator = self.pagination_class()
         parameters = [parameter["name"] for parameter in paginator.get_schema_operation_parameters(self)]
         wanted = ImageListQuery.read(request, also=parameters)
-        images = Image.objects.owned_by(request.user).kept().with_blob().matching(**wanted)
+        mine = Image.objects.owned_by(request.user)
+        # Uploads are in the list when they are asked for; drafts are found through their generation.
+        rows = mine.kept() if wanted.get("kind") == "upload" else mine.listed()
+        images = rows.with_blob().matching(**wanted)
         page = paginator.paginate_queryset(images, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
+
+    @extend_schema(
+        operation_id="images_upload", request={"multipart/form-data": ImageUpload}, responses={201: ImageSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Send a picture to be named in `references` or `edit_of`: PNG, JPEG or WebP, up to 32 MiB and 24 megapixels.
+
+        It is kept without its metadata, is in no list but that of `kind=upload`, and costs nothing. Needs the scope
+        generate.
+        """
+        unknown = sorted({*request.data} - {"file"})
+        files = sent_files(request._request, "file")
+        if unknown or len(files) != 1:
+            message = f"There is no field {unknown[0]!r}; there is file." if unknown else "Send one picture as file."
+            raise InvalidInput.of(unknown[0] if unknown else "file", message)
+        image = services.add_upload(owner=caller(request), file=files[0])
+        body = image_body(image, request)
+        location = request.build_absolute_uri(reverse("image", args=[body["id"]]))
+        return Response(body, status=201, headers={"Location": location})
 
 
 class ImageDetail(APIView):

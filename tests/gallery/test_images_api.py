@@ -90,6 +90,7 @@ def test_an_image_is_what_the_contract_says(api, image):
         "height": 400,
         "byte_size": len(DATA),
         "mime_type": "image/png",
+        "duration_ms": None,
         "sha256": DIGEST,
         "dominant_colour": image.blob.dominant_colour,
         "kind": "image",
@@ -178,7 +179,7 @@ def test_the_owners_browser_sees_the_picture(client, alice, image):
 
 
 @pytest.mark.parametrize(
-    ("verb", "rest"), [("post", ""), ("delete", ""), ("post", "/{id}"), ("put", "/{id}"), ("delete", "/{id}/file")]
+    ("verb", "rest"), [("put", ""), ("delete", ""), ("post", "/{id}"), ("put", "/{id}"), ("delete", "/{id}/file")]
 )
 def test_there_is_no_other_way_to_write(api, image, verb, rest):
     answer = getattr(api, verb)(LIST + rest.format(id=image.public_id))
@@ -339,7 +340,7 @@ def test_a_zone_whose_plus_was_not_encoded_is_understood(api, image):
     ("query", "field", "said"),
     [
         ("colour=red", "colour", "There is no such parameter here; there are model, kind, created_after"),
-        ("kind=sound", "kind", '"sound" is not possible here: it may be image or video.'),
+        ("kind=sound", "kind", '"sound" is not possible here: it may be image, video or upload.'),
         ("created_after=yesterday", "created_after", "Datetime has wrong format"),
         ("created_after=2026-01-01T00:00:00", "created_after", "This needs a zone"),
         ("q=" + "x" * 201, "q", "no more than 200 characters"),
@@ -463,3 +464,16 @@ def test_the_web_server_is_told_where_the_bytes_are(settings, api, image):
     answer = api.get(path_of(image, "/file"))
     assert (answer.status_code, answer.getvalue()) == (HTTPStatus.OK, b"")
     assert answer["X-Accel-Redirect"] == f"/internal/media/{image.blob.storage_name}"
+
+
+def test_drafts_and_uploads_are_in_no_list_until_uploads_are_asked_for(api, alice, facts):
+    kept = {kind: add_image(alice, facts, kind=kind) for kind in ("image", "draft", "upload")}
+
+    def listed(query=""):
+        return [image["id"] for image in api.get(f"{LIST}{query}").json()["results"]]
+
+    assert listed() == [str(kept["image"].public_id)]
+    assert listed("?kind=upload") == [str(kept["upload"].public_id)]
+    assert api.get(f"{LIST}?kind=draft").status_code == 400
+    assert api.get(path_of(kept["draft"])).json()["provenance"]["ai_generated"] is True
+    assert api.get(path_of(kept["upload"])).json()["provenance"]["ai_generated"] is False
