@@ -42,11 +42,14 @@ __all__ = [
     "refund",
     "release",
     "reserve",
+    "settle_suspense",
 ]
 
 Kind = LedgerAccount.Kind
 MAX_REASON = 200  # characters
 ABOVE_FLOOR = "ledger_account_above_floor"  # the constraint behind the conditional UPDATE, should that ever fail
+# How it ended with a cost that was in suspense, and the code of the transfer that says so.
+VERDICT_CODES = {"billed": "cost_billed", "not_billed": "cost_not_billed"}
 # What a repeated call must have in common with the first; its words and its time limit may differ.
 SAME_MONEY = (
     "kind",
@@ -279,6 +282,33 @@ def record_cost(*, amount_micros: int, reference: str, key: str, price: Price, i
             price=price,
         )
         return _write(transfer)
+
+
+@fail_closed()
+def settle_suspense(*, cost: Transfer, was_billed: bool, actor: str, reason: str, key: str) -> Transfer:
+    """Take an uncertain cost out of suspense: an expense if the upstream has billed it, else back to the provider.
+
+    Safe to repeat. Raises Conflict for a transfer that is not in suspense and for the other verdict, InvalidInput.
+    """
+    _check_reason(reason)
+    if cost.code != "suspense":
+        raise Conflict("Only a cost that was booked to suspense can be settled.")
+    transfer = Transfer(
+        kind=Transfer.Kind.DIRECT,
+        debit_id=cost.credit_id,
+        credit=_house_account(Kind.EXPENSE) if was_billed else cost.debit,
+        amount_micros=cost.amount_micros,
+        key=key,
+        code=VERDICT_CODES["billed" if was_billed else "not_billed"],
+        reference=cost.reference,
+        price_id=cost.price_id,
+        actor=actor,
+        reason=reason,
+    )
+    try:
+        return _write(transfer)
+    except IdempotencyMismatch:
+        raise Conflict("This cost was settled the other way before.") from None
 
 
 # --- Writing -------------------------------------------------------------------------------------

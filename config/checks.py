@@ -50,6 +50,7 @@ def _unknown_words() -> Iterator[CheckMessage]:
         ("LOG_FORMAT", "E003", ("console", "json")),
         ("LOG_LEVEL", "E004", LEVELS),
         ("LOG_PROMPTS", "E005", ("hash", "full")),
+        ("UPSTREAM_CHAT_AUTH", "E013", ("raw", "bearer")),
     )
     for name, number, words in allowed:
         value = getattr(settings, name)
@@ -103,13 +104,14 @@ def _bad_upstream() -> Iterator[CheckMessage]:
             hint="Set WISDOM_GATE_KEY, or EMULATOR=1 for painted stand-ins.",
             id="plantain.E010",
         )
-    address = urlsplit(settings.WISDOM_GATE_NATIVE_URL)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        yield Error(
-            f"WISDOM_GATE_NATIVE_URL is {settings.WISDOM_GATE_NATIVE_URL!r}.",
-            hint="Use an address such as https://wisgate.ai/v1beta.",
-            id="plantain.E011",
-        )
+    for name in ("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL"):
+        address = urlsplit(getattr(settings, name))
+        if address.scheme not in ("http", "https") or not address.hostname:
+            yield Error(
+                f"{name} is {getattr(settings, name)!r}.",
+                hint="Use an address such as https://wisgate.ai/v1beta.",
+                id="plantain.E011",
+            )
     if not settings.DATABASES["default"].get("ENGINE"):
         yield Error(
             "DATABASE_URL names no database that is known.",
@@ -134,13 +136,14 @@ def _unsafe_production() -> Iterator[CheckMessage]:
         yield Error(
             f"CSRF_TRUSTED_ORIGINS trusts {', '.join(insecure)}.", hint="Use https:// origins.", id="plantain.E023"
         )
-    address = urlsplit(settings.WISDOM_GATE_NATIVE_URL)
-    if address.scheme != "https" and address.hostname not in LOOPBACK:
-        yield Error(
-            "WISDOM_GATE_NATIVE_URL is not https: the upstream key would cross the network in the clear.",
-            hint="Use an https:// address.",
-            id="plantain.E024",
-        )
+    for name in ("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL"):
+        address = urlsplit(getattr(settings, name))
+        if address.scheme != "https" and address.hostname not in LOOPBACK:
+            yield Error(
+                f"{name} is not https: the upstream key would cross the network in the clear.",
+                hint="Use an https:// address.",
+                id="plantain.E024",
+            )
 
 
 def _unshared_parts() -> Iterator[CheckMessage]:

@@ -1,4 +1,4 @@
-"""The two questions of a supervisor: /healthz, is the process alive; /readyz, do its parts answer."""
+"""The questions of supervisors: /healthz, is the process alive; /readyz, do its parts answer; /metrics, how it does."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from accounts.triggers import missing_triggers
 from config.celery import app as celery
+from config.metrics import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": OK if is_ready else "failing", "checks": results}, status=200 if is_ready else 503)
 
 
-PROBES: dict[str, Callable[[HttpRequest], HttpResponse]] = {"/healthz": healthz, "/readyz": readyz}
+PROBES: dict[str, Callable[[HttpRequest], HttpResponse]] = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
 
 
 def _checks() -> dict[str, Callable[[], str]]:

@@ -183,7 +183,12 @@ else:
 
 REDIS_URL = env.str("REDIS_URL", "")
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        # A Redis that hangs costs a moment, not a request.
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
@@ -268,6 +273,9 @@ def _upstream_keys() -> list[str]:
 
 WISDOM_GATE_KEYS = _upstream_keys()  # primary, then the next one during a rotation
 WISDOM_GATE_NATIVE_URL = env.str("WISDOM_GATE_NATIVE_URL", "https://wisgate.ai/v1beta").rstrip("/")
+WISDOM_GATE_CHAT_URL = env.str("WISDOM_GATE_CHAT_URL", "https://wisdom-gate.juheapi.com/v1").rstrip("/")
+UPSTREAM_CHAT_AUTH = env.str("UPSTREAM_CHAT_AUTH", "raw")
+UPSTREAM_LINK_HOSTS = [host.lower() for host in env.list("UPSTREAM_LINK_HOSTS", default=[])]
 EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS and ENVIRONMENT != "production")
 # Where the emulator of this instance listens, and its random key: run.py and shell commands set both.
 EMULATOR_URL = env.str("EMULATOR_URL", "")
@@ -309,6 +317,8 @@ MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal l
 
 # A wish is small: a larger body is refused before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Files go to the disk, no more of them than a picture may have; DATA_UPLOAD_MAX_MEMORY_SIZE is for other fields.
+FILE_UPLOAD_HANDLERS = ["gallery.uploads.CappedUploadHandler"]
 
 # --- REST ----------------------------------------------------------------------------------------
 
@@ -371,5 +381,6 @@ if ENVIRONMENT == "production":
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if ENVIRONMENT == "development" else "json")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 LOG_PROMPTS = env.str("LOG_PROMPTS", "hash")
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 LOGGING_CONFIG = "config.logging.configure"
 LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL, "prompts": LOG_PROMPTS}

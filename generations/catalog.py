@@ -10,6 +10,7 @@ from typing import Literal
 from generations.errors import UnknownModel, shown
 
 Lifecycle = Literal["preview", "ga", "deprecated", "retired"]
+Protocol = Literal["native", "chat", "images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +27,33 @@ class Size:
 class Capabilities:
     """For each optional parameter of a wish the values that may be asked for; one value = it cannot be changed.
 
-    An empty tuple means that the parameter has to be left out.
+    An empty tuple means that the parameter has to be left out. `max_references` counts the pictures that a wish may
+    bring along, an edited one included; `edits` says whether a picture can be worked on in further turns.
     """
 
     modalities: tuple[tuple[str, ...], ...] = (("IMAGE",), ("TEXT", "IMAGE"))
-    count: tuple[int, ...] = (1,)
-    grounding: tuple[bool, ...] = (False,)
-    thinking: tuple[str, ...] = ("off",)
-    include_thoughts: tuple[bool, ...] = (False,)
-    styles: tuple[tuple[str, ...], ...] = ((),)
-    references: tuple[tuple[str, ...], ...] = ((),)
-    edit_of: tuple[str | None, ...] = (None,)
+    count: tuple[int, ...] = (1, 2, 3, 4)
+    grounding: tuple[bool, ...] = (False, True)
+    thinking: tuple[str, ...] = ("off", "minimal", "high")
+    include_thoughts: tuple[bool, ...] = (False, True)
+    max_references: int = 14
+    edits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A way to a model: the protocol that serves it, and what it is called there."""
+
+    protocol: Protocol
+    upstream_id: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """One model; `upstream_ids` are its names at each upstream, `replacement` is the id that follows a retired one."""
+    """One model; `replacement` is the id that follows a retired one.
+
+    `routes` are in the order of fallback. An `is_optional` model is offered only while it has a price.
+    """
 
     id: str
     label: str
@@ -51,12 +63,22 @@ class Model:
     aspect_ratios: tuple[str, ...]
     capabilities: Capabilities
     lifecycle: Lifecycle
-    upstream_ids: Mapping[str, str]
+    routes: tuple[Route, ...]
     replacement: str | None = None
+    is_optional: bool = False
 
-    def default_size(self, preferred: str) -> str:
+    def default_size(self, preferred: str, kind: str = "image") -> str:
         """The operator's preferred size where this model has it, else its smallest."""
-        return preferred if preferred in self.sizes else self.sizes[0]
+        sizes = self.sizes_of(kind)
+        return preferred if preferred in sizes else sizes[0]
+
+    def sizes_of(self, kind: str) -> tuple[str, ...]:
+        """The sizes in which a kind ("image", "video") may be asked for."""
+        return (CLIP_SIZE.name,) if kind == "video" else self.sizes
+
+    def aspect_ratios_of(self, kind: str) -> tuple[str, ...]:
+        """The shapes in which a kind ("image", "video") may be asked for."""
+        return tuple(CLIP_PIXELS) if kind == "video" else self.aspect_ratios
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +115,12 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 )
 SIZE_ALIASES: Mapping[str, str] = MappingProxyType({"512": "0.5K", "512px": "0.5K"})
 
+# Clips have one size; the articles ask for it in words ("720p").
+CLIP_SIZE = Size("720p", 1, timeout_s=60, typical_latency_s=20)
+CLIP_PIXELS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"1:1": (720, 720), "16:9": (1280, 720), "9:16": (720, 1280)}
+)
+
 # What an upstream calls a size where that differs from our own name for it.
 UPSTREAM_SIZE_TOKENS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"wisgate": MappingProxyType({}), "google": MappingProxyType({"0.5K": "512"})}
@@ -128,25 +156,27 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 id=DEFAULT_MODEL_ID,
                 label="Nano Banana 2",
                 aliases=("gemini-3.1-flash-image", "nano-banana-2"),
-                kinds=("image",),
+                kinds=("image", "video"),
                 sizes=("0.5K", "1K", "2K", "4K"),
                 aspect_ratios=tuple(PIXELS_1K),
                 capabilities=Capabilities(),
                 lifecycle="preview",
-                # Google has retired the preview name; resellers still serve it.
-                upstream_ids={"wisgate": DEFAULT_MODEL_ID, "google": "gemini-3.1-flash-image"},
+                routes=(Route("native", DEFAULT_MODEL_ID), Route("chat", DEFAULT_MODEL_ID)),
             ),
             Model(
                 id="gemini-3-pro-image-preview",
                 label="Nano Banana Pro",
                 aliases=("gemini-3-pro-image", "nano-banana-pro"),
-                kinds=("image",),
+                kinds=("image", "video"),
                 sizes=("1K", "2K", "4K"),
                 aspect_ratios=tuple(ratio for ratio in PIXELS_1K if ratio not in EXTREME_RATIOS),
                 # This model always thinks, so that "off" cannot be promised.
                 capabilities=Capabilities(thinking=()),
                 lifecycle="preview",
-                upstream_ids={"wisgate": "gemini-3-pro-image-preview", "google": "gemini-3-pro-image"},
+                routes=(
+                    Route("native", "gemini-3-pro-image-preview"),
+                    Route("chat", "gemini-3-pro-image-preview"),
+                ),
             ),
         )
     }
@@ -161,6 +191,12 @@ FIRST_PRICES: tuple[PriceRow, ...] = (
         PriceRow("gemini-3-pro-image-preview", size, amount_micros=micros, cost_micros=micros, placeholder=True)
         for size, micros in (("1K", 134_000), ("2K", 134_000), ("4K", 240_000))
     ),
+)
+# The articles show clips and name no price for them.
+FIRST_CLIP_PRICES: tuple[PriceRow, ...] = tuple(
+    PriceRow(model.id, CLIP_SIZE.name, amount_micros=300_000, cost_micros=300_000, placeholder=True, unit="video")
+    for model in MODELS.values()
+    if "video" in model.kinds
 )
 
 _IDS_BY_NAME = {name: model.id for model in MODELS.values() for name in (model.id, *model.aliases)}
@@ -189,16 +225,22 @@ def size_token(upstream: str, image_size: str) -> str:
 
 def default_timeout_s(image_size: str) -> int:
     """Seconds that one upstream call may take at this size unless the operator says otherwise."""
-    return SIZES[image_size].timeout_s
+    return _size(image_size).timeout_s
 
 
 def typical_latency_s(image_size: str) -> int:
     """Seconds that a picture of this size usually takes, before anything was measured."""
-    return SIZES[image_size].typical_latency_s
+    return _size(image_size).typical_latency_s
+
+
+def _size(name: str) -> Size:
+    return CLIP_SIZE if name == CLIP_SIZE.name else SIZES[name]
 
 
 def expected_pixels(aspect_ratio: str, image_size: str) -> tuple[int, int]:
     """Width and height that the providers document for a shape and a size."""
+    if image_size == CLIP_SIZE.name:
+        return CLIP_PIXELS[aspect_ratio]
     width, height = PIXELS_1K[aspect_ratio]
     scale = SIZES[image_size].scale
     return int(width * scale), int(height * scale)
@@ -215,7 +257,8 @@ def honours(width: int, height: int, aspect_ratio: str, image_size: str, *, tole
         smallest = largest = math.sqrt(wanted_width * wanted_height)
     else:
         # Another shape has another area at the same size, so any area that the size has anywhere will do.
-        areas = [math.prod(expected_pixels(ratio, image_size)) for ratio in PIXELS_1K]
+        ratios = CLIP_PIXELS if image_size == CLIP_SIZE.name else PIXELS_1K
+        areas = [math.prod(expected_pixels(ratio, image_size)) for ratio in ratios]
         smallest, largest = math.sqrt(min(areas)), math.sqrt(max(areas))
     return Honoured(aspect_ratio=ratio_holds, image_size=_within(edge, smallest, largest, tolerance))
 

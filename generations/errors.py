@@ -51,6 +51,13 @@ class QueueFull(ServiceUnavailable):
     remedy = "Send it again when Retry-After has passed."
 
 
+class UpstreamUnavailable(ServiceUnavailable):
+    code = "upstream_unavailable"
+    title = "The provider does not answer just now"
+    message = "The provider of this model has failed again and again and is left alone for a moment. Nothing was held."
+    remedy = "Send it again when Retry-After has passed, or choose another model."
+
+
 def shown(value: object) -> str:
     """How a refused value is quoted in a message: as JSON if it is short, else what it is."""
     if isinstance(value, Mapping):

@@ -30,7 +30,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def claimable(self, at: datetime) -> "GenerationQuerySet":
         """Queued, or parked between two attempts, and due."""
-        return self.unfinished().filter(lease_owner="", next_run_at__lte=at)
+        return self.unfinished().filter(lease_owner="", next_run_at__lte=at, reused_from__isnull=True)
+
+    def paid_for(self) -> "GenerationQuerySet":
+        """Those with calls and money of their own: all but the reused ones."""
+        return self.filter(reused_from__isnull=True)
 
     def abandoned(self, at: datetime) -> "GenerationQuerySet":
         """Leased by a worker that has not renewed its lease in time."""
@@ -59,7 +63,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
     def for_api(self) -> "GenerationQuerySet":
         """With all that an answer shows, in a constant number of queries."""
-        return self.prefetch_related("attempts", "outputs__image__blob")
+        evidence = models.Prefetch("attempts__evidence", Evidence.objects.defer("rendered_content"))
+        outputs = Output.objects.select_related("image__blob").defer("thought_signature")
+        reused = models.Prefetch("reused_from__outputs", outputs)
+        return self.prefetch_related("attempts", evidence, models.Prefetch("outputs", outputs), reused)
 
 
 class Generation(models.Model):
@@ -76,6 +83,7 @@ class Generation(models.Model):
     prompt = models.TextField()
     spec = models.JSONField()  # GenerationSpec.canonical()
     fingerprint = models.CharField(max_length=64)
+    likeness = models.CharField(max_length=64, blank=True)  # as the fingerprint, for prompts in any case
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     stage = models.CharField(max_length=20, default="queued")
@@ -85,7 +93,9 @@ class Generation(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.TextField(blank=True)
 
-    hold = models.ForeignKey("accounts.Transfer", on_delete=models.PROTECT, related_name="+")
+    # The one that this one shows the pictures of, if it was asked for again with reuse; it moves no money of its own.
+    reused_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="reused_by")
+    hold = models.ForeignKey("accounts.Transfer", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     price = models.ForeignKey("accounts.Price", on_delete=models.PROTECT, related_name="+")
     quoted_micros = models.BigIntegerField()
     charged_micros = models.BigIntegerField(default=0)
@@ -117,6 +127,14 @@ class Generation(models.Model):
             models.Index(
                 fields=["user", "status"], condition=Q(status__in=["queued", "running"]), name="generation_open_of_user"
             ),
+            models.Index(fields=["user", "likeness"], name="generation_alike_of_user"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(hold__isnull=False, reused_from__isnull=True)
+                | Q(hold__isnull=True, reused_from__isnull=False, quoted_micros=0, charged_micros=0),
+                name="generation_paid_for_or_reused",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -125,6 +143,11 @@ class Generation(models.Model):
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def shown_outputs(self) -> "models.QuerySet[Output]":
+        """Its pictures, or those of the generation that it was answered with."""
+        return (self.reused_from or self).outputs.all()
 
 
 class AttemptManager(models.Manager["Attempt"]):
@@ -143,6 +166,7 @@ class Attempt(models.Model):
     generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="attempts")
     run = models.PositiveSmallIntegerField()
     number = models.PositiveSmallIntegerField()
+    slot = models.PositiveSmallIntegerField(default=0)  # which picture of the wish, from 0; 0 too when it asked for all
     fence = models.PositiveIntegerField()
     upstream = models.CharField(max_length=20)
     upstream_model = models.CharField(max_length=100)
@@ -157,6 +181,20 @@ class Attempt(models.Model):
     usage = models.JSONField(default=dict, blank=True)
     raw_answer = models.TextField(blank=True, default="")  # bounded and redacted, raw_answers.py
     cost_micros = models.BigIntegerField(default=0)
+    # open: nobody knows what it cost; billed and not_billed are what an operator found out (reconciliation.py).
+    cost_verdict = models.CharField(max_length=10, blank=True)
+    # Of the pictures that it brought: how many there are, and how many have the shape and the size that were asked for.
+    picture_count = models.PositiveSmallIntegerField(default=0)
+    shape_count = models.PositiveSmallIntegerField(default=0)
+    size_count = models.PositiveSmallIntegerField(default=0)
+    # Verified pictures that wait in the storage for the end of the job, as settlement.Picture writes them.
+    pictures = models.JSONField(default=list, blank=True)
+    text = models.TextField(blank=True)
+    text_signature = models.BinaryField(
+        default=b"", blank=True
+    )  # belongs to the text, as thought_signature to a picture
+    thoughts = models.TextField(blank=True)
+    safety_ratings = models.JSONField(default=list, blank=True)
     elapsed_ms = models.PositiveIntegerField(null=True, blank=True)
     sent_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -165,7 +203,24 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["number"]
-        constraints = [models.UniqueConstraint(fields=["generation", "number"], name="attempt_numbered_once")]
+        indexes = [
+            # All that health.py reads, so that a window of time is one part of this index and nothing else.
+            models.Index(
+                fields=[
+                    *("sent_at", "upstream", "upstream_model", "outcome", "elapsed_ms"),
+                    *("picture_count", "shape_count", "size_count"),
+                ],
+                name="attempt_health",
+            ),
+            models.Index(fields=["upstream", "upstream_model"], condition=Q(outcome="sent"), name="attempt_in_flight"),
+            models.Index(fields=["sent_at"], condition=Q(cost_verdict="open"), name="attempt_of_uncertain_cost"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "number"], name="attempt_numbered_once"),
+            models.CheckConstraint(
+                condition=Q(cost_verdict__in=["", "open", "billed", "not_billed"]), name="attempt_verdict_is_known"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.generation_id}#{self.number} {self.outcome}"
@@ -178,15 +233,31 @@ class Output(models.Model):
     attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="outputs")
     image = models.OneToOneField("gallery.Image", on_delete=models.PROTECT, related_name="output")
     index = models.PositiveSmallIntegerField(default=0)
+    is_draft = models.BooleanField(default=False)  # a picture of the model's thinking: shown on request, never charged
     # The base64 text as it came, to the byte: an edit of this picture needs it. Bytes, as it is not for reading.
     thought_signature = models.BinaryField(default=b"", blank=True)
 
     class Meta:
         ordering = ["index"]
-        constraints = [models.UniqueConstraint(fields=["generation", "index"], name="output_indexed_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "is_draft", "index"], name="output_numbered_once"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.generation_id}[{self.index}]"
+
+
+class Evidence(models.Model):
+    """What a search brought for one call. Third-party text: kept for GROUNDING_RETENTION_DAYS, never exported."""
+
+    attempt = models.OneToOneField(Attempt, on_delete=models.CASCADE, related_name="evidence")
+    queries = models.JSONField(default=list)
+    sources = models.JSONField(default=list)  # uri, title, domain, image_uri
+    rendered_content = models.TextField(blank=True)  # HTML as it came; shown in a sandbox of its own only
+    created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+
+    def __str__(self) -> str:
+        return f"evidence of {self.attempt_id}"
 
 
 class IdempotencyKey(models.Model):

@@ -248,6 +248,9 @@ _TABLE = (
     ),
 )
 
+# Answers that brought something which could not be read: an error in the log and a figure of its own for each.
+UNREADABLE = frozenset({"malformed", "truncated", "not_an_image"})
+
 OUTCOMES: Mapping[str, Outcome] = MappingProxyType({outcome.name: outcome for outcome in _TABLE})
 _BY_STATUS = {status: outcome.name for outcome in _TABLE for status in outcome.statuses}
 _BY_SIGNAL = {signal: outcome.name for outcome in _TABLE for signal in outcome.signals}

@@ -1,15 +1,17 @@
 """One claimed generation, from the wish to its end: call, spool, verify, store, settle.
 
-No transaction and no database connection is held while the network is in use. Every step may be repeated after a
-crash: what the upstream had sent is adopted from the spool, and a call whose end nobody saw counts as paid.
+A wish for several pictures is one call each, all at once, or one call for all where the protocol can; a slot is one
+such line of calls. No transaction and no database connection is held while the network is in use. Every step may be
+repeated after a crash: what the upstream had sent is adopted from the spool, what was verified waits in its attempt's
+row, and a call whose end nobody saw counts as paid.
 """
 
-import os
-import threading
+import random
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 from django.conf import settings
@@ -17,213 +19,296 @@ from django.db import connection, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from gallery import services as gallery
-from gallery.decode_pool import verifier
-from gallery.imaging import OUTPUT_LIMITS, ImageRejected, decode_base64_to_file, verify_image
-from generations import catalog, events, leases, raw_answers, settlement, spool
+from accounts.users import user_token
+from generations import brought, catalog, events, leases, settlement, spool
 from generations.leases import Lease, LeaseLost
 from generations.models import Attempt, Generation
-from generations.providers.answer import Answer, durable_file
-from generations.providers.base import Provider, ProviderError
-from generations.providers.current import current_provider
-from generations.providers.resilience import GiveUp, decide
-from generations.settlement import Conclusion, Picture
+from generations.outcomes import OUTCOMES, UNREADABLE
+from generations.providers import breaker, refused_keys, routing
+from generations.providers.answer import Answer
+from generations.providers.base import Brought, Provider, ProviderError
+from generations.providers.breaker import Permit, Refusal
+from generations.providers.current import providers_for
+from generations.providers.resilience import GiveUp, Made, Retry, decide
+from generations.providers.routing import Way
+from generations.reading import Yield, read_answer
+from generations.settlement import Conclusion
 from generations.spec import GenerationSpec
 
 log = structlog.get_logger(__name__)
 
-# Parsing holds a whole answer and its decoded picture in memory: as many at once as there are cores, however many
-# answers land together.
-parsing = threading.BoundedSemaphore(os.cpu_count() or 1)
+BREAKER_PATIENCE_S = 60.0  # how long money is held for an upstream that is left alone
+BREAKER_JITTER_S = 3.0  # or all that wait would come back in one moment
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yield:
-    """What one attempt brought: pictures, or a conclusion without any."""
+class Job:
+    """What one worker holds of a claimed generation."""
 
-    conclusion: Conclusion
-    pictures: tuple[Picture, ...] = ()
-    text: str = ""
-    retry_after_s: float | None = None
+    lease: Lease
+    generation: Generation
+    spec: GenerationSpec
+    providers: Sequence[Provider]
+
+    @property
+    def slots(self) -> range:
+        return range(1 if self.providers[0].is_batching else self.spec.count)
+
+    @property
+    def pictures_per_call(self) -> int:
+        return self.spec.count // len(self.slots)
+
+    def spec_of(self, slot: int) -> GenerationSpec:
+        return self.spec.for_slot(slot) if len(self.slots) > 1 else self.spec
+
+    def place_of(self, attempt: Attempt) -> int:
+        """Where the upstream that was called is in the order of fallback; the first if it is there no more."""
+        names = [provider.name for provider in self.providers]
+        return names.index(attempt.upstream) if attempt.upstream in names else 0
+
+    def provider_of(self, attempt: Attempt) -> Provider:
+        """Who was called; the first one if that upstream has been taken out of service since."""
+        return self.providers[self.place_of(attempt)]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to make."""
+
+    attempt: Attempt
+    provider: Provider
+    spec: GenerationSpec
+    brought: Brought
+    permit: Permit
 
 
 def execute(lease: Lease) -> None:
     """Work on a generation until it ends or is parked. Raises LeaseLost when somebody else has taken it over."""
     generation = Generation.objects.select_related("user", "price", "hold").get(pk=lease.generation_id)
     spec = GenerationSpec.from_canonical(generation.spec)
-    provider = current_provider()
-    attempt = _open_attempt(generation)
-    if attempt is not None:
-        result = _recover(provider, attempt, spec)
-        if _conclude(lease, generation, spec, provider, attempt, result):
-            return
+    job = Job(lease=lease, generation=generation, spec=spec, providers=providers_for(spec))
+    for attempt in list(generation.attempts.filter(outcome=Attempt.SENT).order_by("number")):
+        _conclude(job, attempt, _recover(job, attempt))
+    waits: dict[int, float | None] = {}
+    is_due = True  # it was claimed, so whatever had to be waited for is over
     while True:
-        if _must_stop(lease, generation):
+        steps = {slot: _next_step(job, slot, waits.get(slot), is_due=is_due) for slot in job.slots}
+        retries = {slot: step for slot, step in steps.items() if isinstance(step, Retry)}
+        if not retries or _is_over(job):
+            _settle(job, steps)
             return
-        attempt = _begin_attempt(lease, generation, spec, provider)
-        result = _call(provider, generation, attempt, spec)
-        if _conclude(lease, generation, spec, provider, attempt, result):
+        delay_s = max(retry.delay_s for retry in retries.values())
+        if delay_s > 0:
+            leases.park(job.lease, delay_s=delay_s, stage="waiting_to_retry")
             return
+        ways = _find_ways(job, retries)
+        if isinstance(ways, Refusal):
+            _wait_for_upstream(job, steps, ways)
+            return
+        calls = _begin_attempts(job, ways)
+        waits = {call.attempt.slot: result.retry_after_s for call, result in _call_all(job, calls)}
+        is_due = False
 
 
-def _open_attempt(generation: Generation) -> Attempt | None:
-    return generation.attempts.filter(outcome=Attempt.SENT).order_by("-number").first()
+def _next_step(job: Job, slot: int, retry_after_s: float | None, *, is_due: bool) -> Retry | GiveUp | None:
+    """The next call for a slot, the end of trying, or None when its pictures are there."""
+    attempts = list(job.generation.attempts.filter(run=job.generation.run, slot=slot).order_by("number"))
+    if not attempts:
+        return Retry()
+    if any(_has_picture(attempt) for attempt in attempts):
+        return None
+    return decide(
+        [Made(each.outcome, job.place_of(each), each.key_index) for each in attempts],
+        key_counts=[provider.key_count for provider in job.providers],
+        retry_after_s=retry_after_s,
+        remaining_s=_remaining_s(job.generation),
+        max_paid=settings.UPSTREAM_MAX_PAID_ATTEMPTS,
+        is_due=is_due,
+        away=routing.away(job.providers, job.spec_of(slot)),
+    )
 
 
-def _recover(provider: Provider, attempt: Attempt, spec: GenerationSpec) -> Yield:
+def _find_ways(job: Job, retries: dict[int, Retry]) -> dict[int, Way] | Refusal:
+    """The calls that the breakers let through; the Refusal that ends first when they let none.
+
+    Another upstream takes the place of one that is away as long as nothing may have been bought for the slot.
+    """
+    ways: dict[int, Way] = {}
+    refusals = []
+    for slot, retry in retries.items():
+        made = list(job.generation.attempts.filter(run=job.generation.run, slot=slot))
+        asked = {job.place_of(attempt) for attempt in made} | {retry.upstream}
+        is_free = not any(OUTCOMES[attempt.outcome].paid for attempt in made)
+        instead = [place for place in range(len(job.providers)) if is_free and place not in asked]
+        found = routing.find_way(job.providers, job.spec_of(slot), retry, instead=instead)
+        if isinstance(found, Refusal):
+            refusals.append(found)
+        else:
+            ways[slot] = found
+    return ways or min(refusals, key=lambda refusal: refusal.wait_s)
+
+
+def _wait_for_upstream(job: Job, steps: dict[int, Retry | GiveUp | None], refusal: Refusal) -> None:
+    """Park the job until the breaker may be tried, or end it: no money is held longer for an upstream that is away."""
+    delay_s = refusal.wait_s + random.uniform(0, min(BREAKER_JITTER_S, refusal.wait_s))
+    held_for_nothing_s = time.time() - max(refusal.since, job.generation.queued_at.timestamp())
+    if held_for_nothing_s + delay_s <= BREAKER_PATIENCE_S and delay_s < _remaining_s(job.generation):
+        leases.park(job.lease, delay_s=delay_s, stage="waiting_to_retry")
+        return
+    gave_up = GiveUp("the upstream has failed again and again and is left alone for a while", "unavailable")
+    _settle(job, {slot: gave_up if isinstance(step, Retry) else step for slot, step in steps.items()})
+
+
+def _has_picture(attempt: Attempt) -> bool:
+    return any(not document["is_draft"] for document in attempt.pictures)
+
+
+def _is_over(job: Job) -> bool:
+    """Whether no further call may be made: its owner does not want it any more, or the time has run out."""
+    return _is_cancelled(job) or _remaining_s(job.generation) <= 0
+
+
+def _is_cancelled(job: Job) -> bool:
+    return Generation.objects.filter(pk=job.generation.pk, cancel_requested_at__isnull=False).exists()
+
+
+def _settle(job: Job, steps: dict[int, Retry | GiveUp | None]) -> None:
+    """End it: with the pictures there are, however many are missing; else with the reason why there are none."""
+    rows, generation = job.lease.rows(), job.generation
+    attempts = list(generation.attempts.filter(run=generation.run).order_by("number"))
+    if any(_has_picture(attempt) for attempt in attempts):
+        settlement.succeed(rows, generation, job.spec)
+    elif _is_cancelled(job):
+        settlement.cancel(rows, generation)
+    elif any(isinstance(step, Retry) for step in steps.values()):
+        settlement.fail(rows, generation, code="timeout", detail="the time for this job has run out")
+    else:
+        reasons = [step for step in steps.values() if isinstance(step, GiveUp)]
+        code = next((reason.outcome for reason in reasons if reason.outcome), "") or attempts[-1].outcome
+        detail = next((reason.detail for reason in reasons if reason.detail), "") or attempts[-1].detail
+        settlement.fail(rows, generation, code=code, detail=detail)
+
+
+def _begin_attempts(job: Job, ways: dict[int, Way]) -> list[Call]:
+    """Commit the attempts as 'sent' before a socket opens: a call that nobody recorded would be a free picture."""
+    try:
+        return _write_attempts(job, ways)
+    except BaseException:
+        for way in ways.values():
+            breaker.abandon(way.permit)
+        raise
+
+
+def _write_attempts(job: Job, ways: dict[int, Way]) -> list[Call]:
+    calls = []
+    packed = brought.pack(job.generation.user, job.spec, user_token=user_token(job.generation.user))
+    with transaction.atomic():
+        if not job.lease.rows().update(stage="painting", version=F("version") + 1):
+            raise LeaseLost
+        number = job.generation.attempts.aggregate(last=Max("number"))["last"] or 0
+        for offset, (slot, way) in enumerate(ways.items(), start=1):
+            provider, spec = job.providers[way.retry.upstream], job.spec_of(slot)
+            attempt = Attempt.objects.create(
+                generation=job.generation,
+                run=job.generation.run,
+                number=number + offset,
+                slot=slot,
+                fence=job.lease.fence,
+                upstream=provider.name,
+                upstream_model=provider.upstream_model(spec),
+                key_index=way.retry.key_index,
+            )
+            calls.append(Call(attempt, provider, spec, packed, way.permit))
+        transaction.on_commit(lambda: events.publish(job.generation.pk))
+    return calls
+
+
+def _call_all(job: Job, calls: list[Call]) -> list[tuple[Call, Yield]]:
+    """Make the calls at once; each is concluded when it ends, so that a crash forgets none that has ended."""
+    connection.close()  # hundreds of waiting calls would otherwise hold hundreds of PostgreSQL connections
+    if len(calls) == 1:
+        results = [(calls[0], _call(job, calls[0]))]
+        _conclude(job, calls[0].attempt, results[0][1])
+        return results
+    results = []
+    with ThreadPoolExecutor(len(calls), thread_name_prefix="slot") as pool:
+        pending = {pool.submit(_call, job, call): call for call in calls}
+        for done in as_completed(pending):
+            call, result = pending[done], done.result()
+            _conclude(job, call.attempt, result)
+            connection.close()  # the others may go on for a minute
+            results.append((call, result))
+    return results
+
+
+def _call(job: Job, call: Call) -> Yield:
+    """Touches no database: it runs in a thread of its own when there are several."""
+    try:
+        result = _ask(job, call)
+    except BaseException:
+        breaker.abandon(call.permit)
+        raise
+    breaker.record(call.permit, result.conclusion.outcome)
+    if result.conclusion.outcome == "auth":
+        refused_keys.remember(call.provider, call.attempt.key_index)
+    return result
+
+
+def _ask(job: Job, call: Call) -> Yield:
+    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size)
+    started = time.monotonic()
+    try:
+        answer = call.provider.send(
+            call.spec,
+            key_index=call.attempt.key_index,
+            timeout_s=max(1.0, min(timeout_s, _remaining_s(job.generation))),
+            spool_path=spool.reply_path(call.attempt),
+            brought=call.brought,
+        )
+    except ProviderError as error:
+        return Yield(conclusion=Conclusion(outcome=error.outcome, detail=error.detail, elapsed_ms=error.elapsed_ms))
+    log.info(
+        "upstream_answered",
+        attempt=str(call.attempt.public_id),
+        status=answer.status,
+        upstream_request_id=answer.request_id,
+        elapsed_ms=round((time.monotonic() - started) * 1000),
+    )
+    return _read(job, call.provider, call.attempt, answer)
+
+
+def _recover(job: Job, attempt: Attempt) -> Yield:
     """What became of the call of a worker that is gone: its spooled answer, or nobody knows."""
     answer = spool.adopt(attempt)
     if answer is None:
         return Yield(conclusion=Conclusion(outcome="unknown", detail="the worker ended before the answer came"))
     log.info("answer_adopted", attempt=str(attempt.public_id))
-    return _read(provider, attempt, answer)
+    return _read(job, job.provider_of(attempt), attempt, answer)
 
 
-def _must_stop(lease: Lease, generation: Generation) -> bool:
-    if Generation.objects.filter(pk=generation.pk, cancel_requested_at__isnull=False).exists():
-        settlement.cancel(lease.rows(), generation)
-        return True
-    if _remaining_s(generation) <= 0:
-        settlement.fail(lease.rows(), generation, code="timeout", detail="the time for this job has run out")
-        return True
-    return False
+def _read(job: Job, provider: Provider, attempt: Attempt, answer: Answer) -> Yield:
+    asked, with_drafts = job.pictures_per_call, job.spec.include_thoughts
+    return read_answer(provider, attempt, answer, asked=asked, with_drafts=with_drafts, kind=job.spec.kind)
 
 
-def _begin_attempt(lease: Lease, generation: Generation, spec: GenerationSpec, provider: Provider) -> Attempt:
-    """Commit the attempt as 'sent' before the socket opens: a call that nobody recorded would be a free picture."""
+def _conclude(job: Job, attempt: Attempt, result: Yield) -> None:
+    """Write down how a call ended; its verified pictures wait in its row for the others. Raises LeaseLost."""
     with transaction.atomic():
-        if not lease.rows().update(stage="painting", version=F("version") + 1):
+        if not job.lease.rows().update(stage="deciding", version=F("version") + 1):
             raise LeaseLost
-        number = generation.attempts.aggregate(last=Max("number"))["last"] or 0
-        attempt = Attempt.objects.create(
-            generation=generation,
-            run=generation.run,
-            number=number + 1,
-            fence=lease.fence,
-            upstream=provider.name,
-            upstream_model=provider.upstream_model(spec),
-            key_index=_next_key(generation, provider),
-        )
-        transaction.on_commit(lambda: events.publish(generation.pk))
-    return attempt
-
-
-def _next_key(generation: Generation, provider: Provider) -> int:
-    """The key after one that was refused, else the primary one."""
-    last = generation.attempts.filter(run=generation.run).order_by("-number").first()
-    if last is None:
-        return 0
-    return (last.key_index + (last.outcome == "auth")) % provider.key_count
-
-
-def _call(provider: Provider, generation: Generation, attempt: Attempt, spec: GenerationSpec) -> Yield:
-    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(spec.image_size)
-    connection.close()  # hundreds of waiting calls would otherwise hold hundreds of PostgreSQL connections
-    started = time.monotonic()
-    try:
-        answer = provider.send(
-            spec,
-            key_index=attempt.key_index,
-            timeout_s=max(1.0, min(timeout_s, _remaining_s(generation))),
-            spool_path=spool.reply_path(attempt),
-        )
-    except ProviderError as error:
-        conclusion = Conclusion(outcome=error.outcome, detail=error.detail, elapsed_ms=error.elapsed_ms)
-        return Yield(conclusion=conclusion)
-    log.info(
-        "upstream_answered",
-        attempt=str(attempt.public_id),
-        status=answer.status,
-        upstream_request_id=answer.request_id,
-        elapsed_ms=round((time.monotonic() - started) * 1000),
-    )
-    return _read(provider, attempt, answer)
-
-
-def _read(provider: Provider, attempt: Attempt, answer: Answer) -> Yield:
-    """Parse, decode and verify; the picture's bytes are in the gallery's storage when there are pictures."""
-    path = spool.picture_path(attempt)
-    with parsing:
-        reply = provider.read(answer)
-        conclusion = Conclusion(
-            outcome=reply.outcome or "ok",
-            detail=reply.error.message if reply.error else "",
-            http_status=answer.status,
-            request_id=answer.request_id or reply.response_id or "",
-            elapsed_ms=answer.elapsed_ms,
-            finish_reason=reply.finish_reason or "",
-            block_reason=reply.block_reason or "",
-            usage=dict(reply.usage),
-            raw_answer=raw_answers.summarise(answer),
-        )
-        if reply.chosen is None:
-            return Yield(conclusion=conclusion, retry_after_s=reply.retry_after_s)
-        try:
-            with durable_file(path) as file:
-                decode_base64_to_file(reply.chosen.data, Path(file.name), max_bytes=OUTPUT_LIMITS.max_bytes)
-        except ImageRejected as error:
-            return _rejected(conclusion, error)
-    try:
-        facts = verifier.run(verify_image, path, limits=OUTPUT_LIMITS)
-    except ImageRejected as error:
-        path.unlink(missing_ok=True)
-        return _rejected(conclusion, error)
-    gallery.keep_picture(path=path, facts=facts)
-    picture = Picture(facts=facts, thought_signature=reply.chosen.thought_signature or "")
-    return Yield(conclusion=conclusion, pictures=(picture,), text=reply.text)
-
-
-def _rejected(conclusion: Conclusion, error: ImageRejected) -> Yield:
-    log.error("picture_rejected", reason=error.reason, detail=error.detail)
-    return Yield(conclusion=replace(conclusion, outcome=error.reason, detail=error.detail))
-
-
-def _conclude(
-    lease: Lease, generation: Generation, spec: GenerationSpec, provider: Provider, attempt: Attempt, result: Yield
-) -> bool:
-    """Settle, park, or return False for another attempt at once."""
-    if result.pictures:
-        settlement.succeed(
-            lease.rows(),
-            generation,
+        settlement.conclude_attempt(
             attempt,
-            spec,
-            pictures=result.pictures,
-            text=result.text,
-            conclusion=result.conclusion,
+            job.generation,
+            result.conclusion,
+            delivery=result.delivery,
+            asked=job.pictures_per_call,
         )
-        spool.discard(attempt)
-        return True
-    with transaction.atomic():
-        if not lease.rows().update(stage="deciding"):
-            raise LeaseLost
-        settlement.conclude_attempt(attempt, generation, result.conclusion)
     spool.discard(attempt)
-    log.warning(
-        "attempt_failed",
-        attempt=str(attempt.public_id),
-        outcome=result.conclusion.outcome,
-        detail=result.conclusion.detail,
-    )
-    if _must_stop(lease, generation):
-        return True
-    outcomes = list(generation.attempts.filter(run=generation.run).order_by("number").values_list("outcome", flat=True))
-    decision = decide(
-        outcomes,
-        key_index=attempt.key_index,
-        key_count=provider.key_count,
-        retry_after_s=result.retry_after_s,
-        remaining_s=_remaining_s(generation),
-        max_paid=settings.UPSTREAM_MAX_PAID_ATTEMPTS,
-    )
-    if isinstance(decision, GiveUp):
-        detail = decision.detail or result.conclusion.detail
-        settlement.fail(lease.rows(), generation, code=result.conclusion.outcome, detail=detail)
-        return True
-    if decision.delay_s > 0:
-        leases.park(lease, delay_s=decision.delay_s, stage="waiting_to_retry")
-        return True
-    return False
+    if not result.delivery.finals:
+        outcome = result.conclusion.outcome
+        # What cannot be read is ours or the upstream's to mend (SF011); the rest happens on every day.
+        write, event = (log.error, "answer_unreadable") if outcome in UNREADABLE else (log.warning, "attempt_failed")
+        write(event, attempt=str(attempt.public_id), outcome=outcome, detail=result.conclusion.detail)
 
 
 def _remaining_s(generation: Generation) -> float:

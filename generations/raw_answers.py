@@ -9,7 +9,7 @@ import structlog
 
 from accounts.redaction import REDACTED, SECRET_NAME, redact
 from generations.providers.answer import Answer
-from generations.wire.gemini.document import Document, MalformedReply
+from generations.wire.document import Document, MalformedReply
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,7 @@
 """The verbs on a generation, one entrance each: web, REST, gateway and commands all call these."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,15 +16,19 @@ from django.utils import timezone
 from accounts import ledger, quotas
 from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
-from generations import events, settlement
-from generations.errors import QueueFull
+from generations import events, reusing, settlement
+from generations.brought import check_brought
+from generations.errors import QueueFull, UpstreamUnavailable
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
+from generations.providers import breaker
+from generations.providers.current import providers_for
 from generations.spec import GenerationSpec
 from generations.tasks import run_generation
 
 ENDPOINT = "generations"
 HOLD_MARGIN_S = 300
+SUBMIT_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,40 +41,84 @@ class Submission:
 
 
 def submit(
-    *, user: User, spec: GenerationSpec, source: str, api_key: ApiKey | None = None, idempotency_key: str = ""
+    *,
+    user: User,
+    spec: GenerationSpec,
+    source: str,
+    api_key: ApiKey | None = None,
+    idempotency_key: str = "",
+    reuse: bool = False,
 ) -> Submission:
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
-    Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, PriceUnknown, IdempotencyMismatch.
+    With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
+    nothing is charged. Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, UpstreamUnavailable,
+    PriceUnknown, IdempotencyMismatch.
     """
-    fingerprint = hashlib.sha256(orjson.dumps(spec.canonical(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
+    fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
-    def find_earlier() -> Submission | None:
+    def remember(generation: Generation) -> None:
+        if idempotency_key:
+            IdempotencyKey.objects.create(
+                user=user,
+                endpoint=ENDPOINT,
+                key=idempotency_key,
+                fingerprint=fingerprint,
+                generation=generation,
+                status_code=202,
+            )
+
+    def find_replay() -> Submission | None:
         return _find_earlier(user, idempotency_key, fingerprint) if idempotency_key else None
 
-    if earlier := find_earlier():
-        return earlier
-    price = ledger.current_price(model=spec.model, size=spec.image_size)
-    try:
-        with transaction.atomic():
-            generation = _insert(user, spec, source, api_key, price, lambda: find_earlier() is not None)
-            if idempotency_key:
-                IdempotencyKey.objects.create(
-                    user=user,
-                    endpoint=ENDPOINT,
-                    key=idempotency_key,
-                    fingerprint=fingerprint,
-                    generation=generation,
-                    status_code=202,
-                )
-            transaction.on_commit(lambda: run_generation.delay(generation.pk))
-    except (_AlreadySubmitted, ServiceError, IntegrityError):
-        # The same key was sent twice at once, and the other request was first: whatever stopped this one (the last
-        # of the quota, the unique key), the answer is that one's generation.
-        if earlier := find_earlier():
-            return earlier
-        raise
-    return Submission(generation=generation)
+    def find_answer() -> Submission | None:
+        if replay := find_replay():
+            return replay
+        if not reuse:
+            return None
+        try:
+            reused = reusing.answer(user=user, spec=spec, source=source, api_key=api_key, remember=remember)
+        except IntegrityError:  # the same key was sent twice at once, and the other request was first
+            return find_replay()
+        return Submission(generation=reused) if reused else None
+
+    def is_answered() -> bool:
+        return find_replay() is not None or (reuse and find_reusable(user=user, spec=spec) is not None)
+
+    for _ in range(SUBMIT_TRIES):
+        if answer := find_answer():
+            return answer
+        check_brought(user, spec)
+        price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
+        _refuse_while_away(spec)
+        try:
+            with transaction.atomic():
+                generation = _insert(user, spec, source, api_key, price, is_answered)
+                remember(generation)
+                transaction.on_commit(lambda pk=generation.pk: run_generation.delay(pk))  # type: ignore[misc]
+            return Submission(generation=generation)
+        except _AlreadySubmitted:
+            continue
+        except (ServiceError, IntegrityError):
+            # The same request was sent twice at once, and the other one was first: whatever stopped this one (the last
+            # of the quota, the unique key), the answer is that one's generation.
+            if answer := find_answer():
+                return answer
+            raise
+    raise Conflict("The same wish was sent many times at once, and ended each time.", remedy="Send it again.")
+
+
+def find_reusable(*, user: User, spec: GenerationSpec, ignore_case: bool = False) -> Generation | None:
+    """What `submit(reuse=True)` would answer with; with `ignore_case` also a text that differs in case only."""
+    return reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case)
+
+
+def _refuse_while_away(spec: GenerationSpec) -> None:
+    """Raises UpstreamUnavailable while every upstream of the model is left alone: money would be held for nothing."""
+    wait_s = breaker.wait_s(providers_for(spec), spec)
+    if wait_s > 0:
+        raise UpstreamUnavailable(retry_after=math.ceil(wait_s))
 
 
 class _AlreadySubmitted(Exception):
@@ -102,6 +151,7 @@ def _insert(
         prompt=spec.prompt,
         spec=spec.canonical(),
         fingerprint=spec.fingerprint,
+        likeness=spec.likeness,
         price=price,
         quoted_micros=price.amount_micros * spec.count,
         quota_window=window,
@@ -167,7 +217,8 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
     """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
-    price = ledger.current_price(model=spec.model, size=spec.image_size)
+    price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
+    _refuse_while_away(spec)
     now = timezone.now()
     with transaction.atomic():
         ended = Generation.objects.filter(pk=generation.pk, status__in=(Status.FAILED, Status.CANCELED))
@@ -186,6 +237,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
             stage="queued",
             error_code="",
             error_detail="",
+            reused_from=None,
             hold=_reserve(generation),
             price=price,
             quoted_micros=generation.quoted_micros,

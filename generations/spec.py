@@ -6,7 +6,7 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self, TypeGuard
 
@@ -17,10 +17,12 @@ from generations.errors import UnknownModel, shown
 
 MAX_PROMPT_CHARS = 4000
 MAX_PROBLEMS = 20
+MAX_STYLE_CHARS = 200
 MODALITIES = ("TEXT", "IMAGE")
 
 # Neither a database nor UTF-8 takes all of these: control characters but for \t \n \r, and halves of a pair.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
@@ -39,6 +41,12 @@ class GenerationSpec:
     aspect_ratio: str = catalog.DEFAULT_ASPECT_RATIO
     count: int = 1
     modalities: tuple[str, ...] = ("IMAGE",)
+    grounding: bool = False
+    thinking: str | None = None
+    include_thoughts: bool = False
+    styles: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    edit_of: str | None = None
     seed: int | None = None
     native: str = "{}"
 
@@ -52,14 +60,21 @@ class GenerationSpec:
     def from_canonical(cls, document: Mapping[str, Any]) -> Self:
         """The spec that `canonical()` was taken from, not validated again: a stored wish outlives its catalogue."""
         values = dict(document)
-        values["modalities"] = tuple(values["modalities"])
+        for name in _LISTS & values.keys():
+            values[name] = tuple(values[name])
         values["native"] = canonical_json(values["native"])
         return cls(**values)
 
     def canonical(self) -> dict[str, Any]:
-        """This spec as JSON-able values in a stable order, defaults included."""
+        """This spec as JSON-able values in a stable order.
+
+        Defaults are included, but for the fields that came later: a wish of last year has the same fingerprint today.
+        """
         document = {field.name: getattr(self, field.name) for field in sorted(fields(self), key=lambda f: f.name)}
-        return document | {"modalities": list(self.modalities), "native": self.native_fields()}
+        later = {name: value for name, value in document.items() if name in _LATER and value == _LATER[name]}
+        kept = {name: value for name, value in document.items() if name not in later}
+        lists = {name: list(kept[name]) for name in _LISTS & kept.keys()}
+        return kept | lists | {"native": self.native_fields()}
 
     def native_fields(self) -> dict[str, Any]:
         """A fresh copy of the native remainder."""
@@ -72,30 +87,57 @@ class GenerationSpec:
             "image_size": self.image_size,
             "count": self.count,
             "modalities": list(self.modalities),
+            "grounding": self.grounding,
+            "thinking": self.thinking,
+            "include_thoughts": self.include_thoughts,
+            "styles": list(self.styles),
+            "references": list(self.references),
+            "edit_of": self.edit_of,
             "seed": self.seed,
         }
+
+    def for_slot(self, slot: int) -> "GenerationSpec":
+        """The wish of one picture of several, from 0, in its own style.
+
+        It has its own seed too: the same one for all of them would make the same picture.
+        """
+        seed = None if self.seed is None else _next_int32(self.seed, slot)
+        style = self.styles[slot] if self.styles else ""
+        prompt = f"{self.prompt}\n\nStyle: {style}" if style else self.prompt
+        return replace(self, prompt=prompt, styles=(), count=1, seed=seed)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 in hex of the canonical form, equal for prompts that differ in white space only."""
-        document = self.canonical() | {"prompt": " ".join(self.prompt.split())}
-        return hashlib.sha256(canonical_json(document).encode()).hexdigest()
+        return self._digest(" ".join(self.prompt.split()))
+
+    @cached_property
+    def likeness(self) -> str:
+        """As the fingerprint, and equal for prompts that differ in case too."""
+        return self._digest(" ".join(self.prompt.casefold().split()))
+
+    def _digest(self, prompt: str) -> str:
+        return hashlib.sha256(canonical_json(self.canonical() | {"prompt": prompt}).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class CreateBody:
-    """A create request: the wish, and the envelope that is no part of it. `client_id` is an idempotency key."""
+    """A create request: the wish, and the envelope that is no part of it. `client_id` is an idempotency key.
+
+    With `reuse` an earlier identical wish may answer.
+    """
 
     spec: GenerationSpec
     client_id: uuid.UUID | None
+    reuse: bool = False
 
 
 def parse_create_body(body: object, *, default_image_size: str) -> CreateBody:
     """A wish with its envelope (`client_id`, `reuse`); InvalidInput names every field that is wrong, all at once."""
     reader = _Reader(body)
     client_id = reader.read_client_id()
-    reader.read_reuse()
-    return CreateBody(spec=reader.finish(reader.read_spec(default_image_size)), client_id=client_id)
+    reuse = reader.read_reuse()
+    return CreateBody(spec=reader.finish(reader.read_spec(default_image_size)), client_id=client_id, reuse=reuse)
 
 
 def canonical_json(document: object) -> str:
@@ -126,9 +168,43 @@ def text_problem(text: str) -> str | None:
     return f"has half a character ({name}, an unpaired surrogate) at position {position}"
 
 
+def _next_int32(number: int, step: int) -> int:
+    """`number` + `step`, going on at the lowest number after the highest one."""
+    return (number + step + 2**31) % 2**32 - 2**31
+
+
+def _is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
+
+
 def is_int32(value: object) -> TypeGuard[int]:
     """Whether this is a whole number of 32 bits with sign; true and false are no numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+
+
+_LISTS = frozenset({"modalities", "styles", "references"})
+# Fields that stored wishes of earlier versions do not have, with what their absence means.
+_LATER: Mapping[str, object] = {
+    "grounding": False,
+    "thinking": None,
+    "include_thoughts": False,
+    "styles": (),
+    "references": (),
+    "edit_of": None,
+}
+
+# What may be said of a clip beside its prompt, model and shape.
+_OF_A_CLIP: Mapping[str, tuple[Any, ...]] = {
+    "count": (1,),
+    "modalities": (("IMAGE",),),
+    "grounding": (False,),
+    "thinking": (None, "off"),
+    "include_thoughts": (False,),
+    "styles": ((),),
+    "references": ((),),
+    "edit_of": (None,),
+    "seed": (None,),
+}
 
 
 def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
@@ -149,13 +225,11 @@ _PARAMETERS = (
     _Parameter("grounding", "true or false", lambda value: isinstance(value, bool)),
     _Parameter("thinking", "off, minimal or high", lambda value: value in ("off", "minimal", "high")),
     _Parameter("include_thoughts", "true or false", lambda value: isinstance(value, bool)),
-    _Parameter("styles", "a list of texts", _is_list_of_texts),
-    _Parameter("references", "a list of image ids", _is_list_of_texts),
-    _Parameter("edit_of", "an image id or null", lambda value: value is None or isinstance(value, str)),
 )
 _FIELDS = (
     *("prompt", "model", "kind", "aspect_ratio", "image_size", "modalities", "seed"),
     *(parameter.name for parameter in _PARAMETERS),
+    *("styles", "references", "edit_of"),
 )
 
 
@@ -193,13 +267,12 @@ class _Reader:
             self.refuse("client_id", f"client_id {shown(value)} is not valid; allowed: a UUID or null.")
             return None
 
-    def read_reuse(self) -> None:
+    def read_reuse(self) -> bool:
         self.known.append("reuse")
         value = self.body.get("reuse", "never")
-        if value == "auto":
-            self.refuse("reuse", 'reuse "auto" is not offered by this server yet; allowed: "never".')
-        elif value != "never":
-            self.refuse("reuse", f'reuse {shown(value)} is not valid; allowed: "never".')
+        if value not in ("never", "auto"):
+            self.refuse("reuse", f'reuse {shown(value)} is not valid; allowed: "never", "auto".')
+        return value == "auto"
 
     def read_spec(self, default_image_size: str) -> GenerationSpec | None:
         """The spec, or None if anything was refused."""
@@ -208,18 +281,25 @@ class _Reader:
                 what = shown(name)
                 self.refuse(what.strip('"'), f"There is no field {what}; allowed: {', '.join(self.known)}.")
         model = self._read_model()
+        kind = self._read_kind(model)
         values: dict[str, Any] = {
             "prompt": self._read_prompt(),
-            "kind": self._read_kind(model),
-            "aspect_ratio": self._read_aspect_ratio(model),
-            "image_size": self._read_image_size(model, default_image_size),
+            "kind": kind,
+            "aspect_ratio": self._read_aspect_ratio(model, kind),
+            "image_size": self._read_image_size(model, default_image_size, kind),
             "modalities": self._read_modalities(model),
             "seed": self._read_seed(),
         }
-        offered = {each.name: self._read_parameter(each, model) for each in _PARAMETERS if each.name in self.body}
+        values |= {each.name: self._read_parameter(each, model) for each in _PARAMETERS if each.name in self.body}
+        if values.get("thinking") == "off":
+            values["thinking"] = None  # the same wish as to say nothing about it
+        values["styles"] = self._read_styles(values.get("count", 1))
+        values["references"], values["edit_of"] = self._read_references(model)
+        if kind == "video":
+            self._refuse_for_clips(values)
         if self.problems or model is None:
             return None
-        return GenerationSpec(model=model.id, count=offered.get("count", 1), **values)
+        return GenerationSpec(model=model.id, **values)
 
     def _read_model(self) -> Model | None:
         name = self.body.get("model", catalog.DEFAULT_MODEL_ID)
@@ -245,24 +325,34 @@ class _Reader:
     def _read_kind(self, model: Model | None) -> str:
         kind = self.body.get("kind", "image")
         if kind not in ("image", "video"):
-            self.refuse("kind", f'kind {shown(kind)} is not valid; allowed: "image".')
+            self.refuse("kind", f'kind {shown(kind)} is not valid; allowed: "image", "video".')
+            return "image"
         elif model and kind not in model.kinds:
             self._refuse_for_now("kind", kind, model, model.kinds)
         return kind
 
-    def _read_aspect_ratio(self, model: Model | None) -> str:
+    def _refuse_for_clips(self, values: Mapping[str, Any]) -> None:
+        """A clip is asked for in words alone: the protocol that serves it has no place for the rest."""
+        for name, allowed in _OF_A_CLIP.items():
+            value = values.get(name, allowed[0])
+            if value not in allowed:
+                value = list(value) if isinstance(value, tuple) else value
+                instead = ", ".join(json.dumps(each) for each in allowed)
+                self.refuse(name, f"{name} {shown(value)} is not possible for a video; allowed: {instead}.")
+
+    def _read_aspect_ratio(self, model: Model | None, kind: str) -> str:
         ratio = self.body.get("aspect_ratio", catalog.DEFAULT_ASPECT_RATIO)
-        allowed = model.aspect_ratios if model else tuple(catalog.PIXELS_1K)
+        allowed = model.aspect_ratios_of(kind) if model else tuple(catalog.PIXELS_1K)
         if ratio not in allowed:
             self._refuse_value("aspect_ratio", ratio, model, allowed)
         return ratio
 
-    def _read_image_size(self, model: Model | None, default: str) -> str:
+    def _read_image_size(self, model: Model | None, default: str, kind: str) -> str:
         if "image_size" not in self.body:
-            return model.default_size(default) if model else default
+            return model.default_size(default, kind) if model else default
         size = self.body["image_size"]
         size = catalog.canonical_size(size) if isinstance(size, str) else size
-        allowed = model.sizes if model else tuple(catalog.SIZES)
+        allowed = model.sizes_of(kind) if model else (*catalog.SIZES, catalog.CLIP_SIZE.name)
         if size not in allowed:
             self._refuse_value("image_size", self.body["image_size"], model, allowed)
         return size
@@ -292,6 +382,42 @@ class _Reader:
             if (tuple(value) if isinstance(value, list) else value) not in allowed:
                 self._refuse_for_now(parameter.name, value, model, allowed)
         return value
+
+    def _read_styles(self, count: object) -> tuple[str, ...]:
+        styles = self.body.get("styles", [])
+        if not _is_list_of_texts(styles):
+            self.refuse("styles", f"styles {shown(styles)} is not valid; expected a list of texts.")
+            return ()
+        if styles and len(styles) != count:
+            self.refuse("styles", f"styles has {len(styles)} texts for count {shown(count)}; expected one per picture.")
+        for style in styles:
+            problem = text_problem(style)
+            if len(style) > MAX_STYLE_CHARS:
+                problem = f"has {len(style)} characters; at most {MAX_STYLE_CHARS} are allowed"
+            if problem:
+                self.refuse("styles", f"A style {problem}.")
+        return tuple(style.strip() for style in styles)
+
+    def _read_references(self, model: Model | None) -> tuple[tuple[str, ...], str | None]:
+        """The ids of the pictures that are brought along and of the one that is worked on; whose they are is not
+        known here."""
+        references, edit_of = self.body.get("references", []), self.body.get("edit_of")
+        if not _is_list_of_texts(references) or not all(map(_is_uuid, references)):
+            self.refuse("references", f"references {shown(references)} is not valid; expected a list of image ids.")
+            references = []
+        if edit_of is not None and not (isinstance(edit_of, str) and _is_uuid(edit_of)):
+            self.refuse("edit_of", f"edit_of {shown(edit_of)} is not valid; expected an image id or null.")
+            edit_of = None
+        if len(set(references)) < len(references):
+            self.refuse("references", "references names a picture twice.")
+        if model:
+            brought = len(references) + (edit_of is not None)
+            if edit_of is not None and not model.capabilities.edits:
+                self._refuse_for_now("edit_of", edit_of, model, (None,))
+            if brought > model.capabilities.max_references:
+                most = model.capabilities.max_references
+                self.refuse("references", f"{brought} pictures are brought along; {model.label} takes at most {most}.")
+        return tuple(map(str.lower, references)), edit_of.lower() if edit_of else None
 
     def _refuse_value(self, field: str, value: object, model: Model | None, allowed: tuple[str, ...]) -> None:
         where = f" for {model.label} ({model.id})" if model else ""

@@ -17,8 +17,8 @@ def reply_path(attempt: Attempt) -> Path:
     return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.reply"
 
 
-def picture_path(attempt: Attempt) -> Path:
-    return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.picture"
+def picture_path(attempt: Attempt, index: int = 0) -> Path:
+    return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.{index}.picture"
 
 
 def adopt(attempt: Attempt) -> Answer | None:
@@ -27,7 +27,7 @@ def adopt(attempt: Attempt) -> Answer | None:
 
 
 def discard(attempt: Attempt) -> None:
-    for path in (reply_path(attempt), picture_path(attempt)):
+    for path in Path(settings.SPOOL_DIR).glob(f"{attempt.public_id.hex}.*"):
         path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -24,6 +25,12 @@ def _data_dir(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.SPOOL_DIR = tmp_path / "spool"
+
+
+@pytest.fixture(autouse=True)
+def _upstream_facts(monkeypatch):
+    """What one test's upstream did says nothing about the next one's, also on a shared Redis."""
+    monkeypatch.setattr("generations.providers.shared_state.PREFIX", f"test-{uuid.uuid4().hex}:")
 
 
 # --- The database --------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class Transfer(models.Model):
     hold = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="resolution")
     refunds = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="refunded_by")
     key = models.CharField(max_length=200, unique=True)  # the same key twice is one transfer
-    code = models.CharField(max_length=30)  # grant, hold, capture, release, refund, cost, suspense
+    code = models.CharField(max_length=30)  # grant, hold, capture, release, refund, cost, suspense and its verdicts
     reference = models.CharField(max_length=100, blank=True)  # opaque here; callers put their job's public id
     price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     expires_at = models.DateTimeField(null=True, blank=True)

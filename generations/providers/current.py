@@ -1,19 +1,40 @@
-"""Which upstream serves this instance: WisGate with the operator's keys, or the emulator."""
+"""Which upstreams serve this instance, and in which order: WisGate's protocols with the operator's keys, or the
+emulator's with its own."""
 
 from functools import lru_cache
 
 from django.conf import settings
 
+from generations import catalog
+from generations.catalog import Protocol
 from generations.providers.base import Provider
-from generations.providers.wisgate import WisGate
+from generations.providers.wisgate import Chat, Images, Native, WisGate
+from generations.spec import GenerationSpec
+
+PROTOCOLS: dict[Protocol, type[WisGate]] = {"native": Native, "chat": Chat, "images": Images}
 
 
-def current_provider() -> Provider:
+def providers_for(spec: GenerationSpec) -> tuple[Provider, ...]:
+    """Who may be asked for this wish, in the order of fallback; at least one.
+
+    All of them batch or none does: the calls of a wish for several pictures must not change their shape on the way.
+    """
+    routes = [route.protocol for route in catalog.get_model(spec.model).routes]
+    able = [protocol for protocol in routes if PROTOCOLS[protocol].carries(spec)] or routes[:1]
+    first = PROTOCOLS[able[0]]
+    alike = [each for each in able if spec.count == 1 or PROTOCOLS[each].is_batching == first.is_batching]
+    return tuple(_provider(protocol, *_where(protocol)) for protocol in alike)
+
+
+def _where(protocol: Protocol) -> tuple[str, tuple[str, ...]]:
     if settings.EMULATOR:
-        return _wisgate(settings.EMULATOR_URL, (settings.EMULATOR_KEY,))
-    return _wisgate(settings.WISDOM_GATE_NATIVE_URL, tuple(settings.WISDOM_GATE_KEYS))
+        base = settings.EMULATOR_URL.removesuffix("/v1beta")
+        address = settings.EMULATOR_URL if protocol == "native" else f"{base}/v1" if base else ""
+        return address, (settings.EMULATOR_KEY,)
+    address = settings.WISDOM_GATE_NATIVE_URL if protocol == "native" else settings.WISDOM_GATE_CHAT_URL
+    return address, tuple(settings.WISDOM_GATE_KEYS)
 
 
-@lru_cache(maxsize=8)
-def _wisgate(base_url: str, keys: tuple[str, ...]) -> WisGate:
-    return WisGate(base_url=base_url, keys=keys)
+@lru_cache(maxsize=16)
+def _provider(protocol: Protocol, base_url: str, keys: tuple[str, ...]) -> WisGate:
+    return PROTOCOLS[protocol](base_url=base_url, keys=keys)

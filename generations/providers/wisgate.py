@@ -1,51 +1,167 @@
-"""WisGate's Gemini-native protocol (seeds 002 and 004); the emulator and Google speak it as well."""
+"""WisGate by each of its protocols: Gemini-native (seeds 002 and 004), chat completions (seed 000), images.
+
+The emulator speaks all of them, and so does any server whose addresses and keys are given instead.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import orjson
 import requests
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from generations import catalog
+from generations.catalog import Protocol
 from generations.providers.answer import Answer
-from generations.providers.base import Provider, ProviderError
+from generations.providers.base import NOTHING, Brought, Provider, ProviderError
 from generations.providers.http import new_session, post_json
 from generations.spec import GenerationSpec
-from generations.wire import gemini
+from generations.wire import gemini, openai
+from generations.wire.reply import ParsedReply
 
 
 class WisGate(Provider):
     """`base_url` ends with the API version; `keys` are tried in their order when one is refused."""
 
-    name = "wisgate"
+    protocol: Protocol
 
     def __init__(self, *, base_url: str, keys: Sequence[str]) -> None:
         self._base_url = base_url
         self._keys = tuple(keys)
         self.key_count = len(self._keys)
 
+    def key_fingerprint(self, key_index: int) -> str:
+        return salted_hmac("generations.upstream-key", self._keys[key_index], algorithm="sha256").hexdigest()[:12]
+
     @cached_property
     def _session(self) -> requests.Session:
         return new_session(settings.WORKER_CONCURRENCY)
 
     def upstream_model(self, spec: GenerationSpec) -> str:
-        return catalog.get_model(spec.model).upstream_ids[self.name]
+        routes = catalog.get_model(spec.model).routes
+        return next(route.upstream_id for route in routes if route.protocol == self.protocol)
 
-    def send(self, spec: GenerationSpec, *, key_index: int, timeout_s: float, spool_path: Path) -> Answer:
+    def send(
+        self,
+        spec: GenerationSpec,
+        *,
+        key_index: int,
+        timeout_s: float,
+        spool_path: Path,
+        brought: Brought = NOTHING,
+    ) -> Answer:
         if not self._base_url or not self._keys:
             raise ProviderError("unavailable", "no upstream is configured")
-        size_token = catalog.size_token(self.name, spec.image_size)
+        try:
+            body = self._build(spec, brought)
+        except ValueError as problem:  # more pictures than a request carries; asked before too, but files differ
+            raise ProviderError("invalid", str(problem)) from None
         return post_json(
             self._session,
-            self._base_url + gemini.request_path(self.upstream_model(spec)),
-            headers={"x-goog-api-key": self._keys[key_index], "Content-Type": "application/json"},
-            body=orjson.dumps(gemini.build_request(spec, upstream_size_token=size_token)),
+            self._base_url + self._path(spec),
+            headers={**self._credentials(self._keys[key_index]), "Content-Type": "application/json"},
+            body=orjson.dumps(body),
             timeout_s=timeout_s,
             max_bytes=settings.UPSTREAM_MAX_RESPONSE_BYTES,
             spool_path=spool_path,
         )
 
-    def read(self, answer: Answer) -> gemini.ParsedReply:
+    def _path(self, spec: GenerationSpec) -> str:
+        raise NotImplementedError
+
+    def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _credentials(self, key: str) -> dict[str, str]:
+        """Raw, as the articles send it, or as a Bearer token."""
+        return {"Authorization": key if settings.UPSTREAM_CHAT_AUTH == "raw" else f"Bearer {key}", "Accept": "*/*"}
+
+
+class Native(WisGate):
+    """One picture a call, never a clip; carries everything that a wish for a picture can say."""
+
+    name = "wisgate"
+    protocol = "native"
+
+    @classmethod
+    def carries(cls, spec: GenerationSpec) -> bool:
+        return spec.kind == "image"
+
+    def _path(self, spec: GenerationSpec) -> str:
+        return gemini.request_path(self.upstream_model(spec))
+
+    def _credentials(self, key: str) -> dict[str, str]:
+        return {"x-goog-api-key": key}
+
+    def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
+        return gemini.build_request(
+            spec,
+            upstream_size_token=catalog.size_token(self.name, spec.image_size),
+            thinking=spec.thinking or "off",
+            include_thoughts=spec.include_thoughts,
+            grounding=spec.grounding,
+            references=brought.references,
+            earlier=brought.earlier,
+        )
+
+    def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:
         return gemini.parse_response(answer.status, answer.headers, answer.read_body())
+
+
+class Chat(WisGate):
+    """Any number of pictures in one call, and clips; shape and size are words in the prompt."""
+
+    name = "wisgate-chat"
+    protocol = "chat"
+    is_batching = True
+
+    @classmethod
+    def carries(cls, spec: GenerationSpec) -> bool:
+        if spec.grounding or spec.thinking not in (None, "off") or spec.include_thoughts or spec.edit_of:
+            return False
+        return not openai.chat.fields_lost(spec)
+
+    def _path(self, spec: GenerationSpec) -> str:
+        return openai.chat.REQUEST_PATH
+
+    def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
+        return openai.chat.build_request(
+            spec,
+            upstream_model_id=self.upstream_model(spec),
+            user_token=brought.user_token,
+            styles=spec.styles,
+            references=brought.references,
+        )
+
+    def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:
+        return openai.chat.parse_reply(answer.status, answer.headers, answer.read_body(), count=count)
+
+
+class Images(WisGate):
+    """The images API, for the models beside the native ones that the same key reaches."""
+
+    name = "wisgate-images"
+    protocol = "images"
+    is_batching = True
+
+    @classmethod
+    def carries(cls, spec: GenerationSpec) -> bool:
+        return Chat.carries(spec) and spec.kind == "image" and not spec.references and spec.modalities == ("IMAGE",)
+
+    def _path(self, spec: GenerationSpec) -> str:
+        return openai.images.REQUEST_PATH
+
+    def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
+        upstream_id = self.upstream_model(spec)
+        return openai.images.build_request(
+            spec,
+            upstream_model_id=upstream_id,
+            dialect=openai.images.FLUX if upstream_id.startswith("flux") else openai.images.GPT_IMAGE,
+            user_token=brought.user_token,
+        )
+
+    def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:
+        return openai.images.parse_reply(answer.status, answer.headers, answer.read_body(), count=count)

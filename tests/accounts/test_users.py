@@ -104,3 +104,14 @@ def test_the_default_plan_is_made_again_as_it_was_seeded():
 
 def test_the_migrations_are_complete():
     call_command("makemigrations", "accounts", check=True, dry_run=True, verbosity=0)
+
+
+def test_the_token_for_upstreams_is_the_same_for_one_person_and_tells_nobody_who(alice, bob, settings):
+    token = users.user_token(alice)
+    assert token == users.user_token(User.objects.get(pk=alice.pk))
+    assert token != users.user_token(bob)
+    assert len(token) == 32
+    for known in (alice.email, str(alice.public_id), alice.public_id.hex):
+        assert known not in token
+    settings.SECRET_KEY = "another-secret-key-of-fifty-characters-and-some-more"
+    assert users.user_token(alice) != token  # without the key nobody can tell whose it is by trying

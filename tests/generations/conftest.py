@@ -13,7 +13,7 @@ from tests.generations.fakes import ScriptedProvider
 def upstream(monkeypatch):
     """The only upstream of the test; it makes a picture unless it is told otherwise."""
     provider = ScriptedProvider()
-    monkeypatch.setattr("generations.pipeline.current_provider", lambda: provider)
+    monkeypatch.setattr("generations.pipeline.providers_for", lambda spec: (provider,))
     return provider
 
 

@@ -16,7 +16,7 @@ django.setup()
 from accounts import ledger  # noqa: E402
 from accounts.models import User  # noqa: E402
 from gallery import services as gallery  # noqa: E402
-from generations import leases, pipeline, services, settlement, spool, tasks  # noqa: E402
+from generations import leases, pipeline, services, settlement, tasks  # noqa: E402
 from generations.providers import answer  # noqa: E402
 from generations.spec import GenerationSpec  # noqa: E402
 from tests.generations.fakes import ScriptedProvider  # noqa: E402
@@ -24,6 +24,19 @@ from tests.generations.fakes import ScriptedProvider  # noqa: E402
 
 def die(*_: Any, **__: Any) -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after_one(function: Any) -> Any:
+    """The function for its first call, and the end for the second."""
+    calls: list[None] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if calls:
+            die()
+        calls.append(None)
+        return function(*args, **kwargs)
+
+    return call
 
 
 class CountingProvider(ScriptedProvider):
@@ -47,18 +60,20 @@ POINTS = {
     "before the spool file is renamed": (answer.os, "replace"),
     "after the spool file is renamed": (pipeline, "_read"),
     "before the picture is stored": (gallery, "keep_picture"),
-    "after the picture is stored": (settlement, "succeed"),
+    "after the picture is stored": (settlement, "conclude_attempt"),
+    "after the call is concluded": (settlement, "succeed"),
     "inside the settling transaction": (ledger, "capture"),
-    "after the settling transaction": (spool, "discard"),
+    "after the settling transaction": (leases, "release_all"),
+    "between the first and the second of three": (settlement, "conclude_attempt"),
 }
 
 
 def main(point: str, generation_pk: str, calls: str) -> None:
     target, name = POINTS[point]
     provider = CountingProvider(Path(calls), is_deadly=target is None)
-    pipeline.current_provider = lambda: provider
+    pipeline.providers_for = lambda spec: (provider,)
     if target is not None:
-        setattr(target, name, die)
+        setattr(target, name, after_one(getattr(target, name)) if point.startswith("between") else die)
     if target is tasks.run_generation:
         spec = GenerationSpec.parse({"prompt": "a fox"}, default_image_size="1K")
         services.submit(user=User.objects.get(email="alice@example.com"), spec=spec, source="rest")

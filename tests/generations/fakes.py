@@ -11,9 +11,10 @@ import orjson
 from PIL import Image
 
 from generations.providers.answer import Answer, durable_file, write_head
-from generations.providers.base import Provider, ProviderError
+from generations.providers.base import NOTHING, Brought, Provider, ProviderError
 from generations.spec import GenerationSpec
 from generations.wire import gemini
+from generations.wire.reply import ParsedReply
 
 
 def png(colour: str = "teal", size: tuple[int, int] = (16, 16)) -> bytes:
@@ -61,7 +62,9 @@ class ScriptedProvider(Provider):
     def upstream_model(self, spec: GenerationSpec) -> str:
         return spec.model
 
-    def send(self, spec: GenerationSpec, *, key_index: int, timeout_s: float, spool_path: Path) -> Answer:
+    def send(
+        self, spec: GenerationSpec, *, key_index: int, timeout_s: float, spool_path: Path, brought: Brought = NOTHING
+    ) -> Answer:
         self.calls.append(key_index)
         entry = self.script.popleft() if len(self.script) > 1 else self.script[0]
         if callable(entry):
@@ -78,5 +81,5 @@ class ScriptedProvider(Provider):
             file.write(content)
         return Answer(status=status, headers=headers, elapsed_ms=7, path=spool_path, offset=offset)
 
-    def read(self, answer: Answer) -> gemini.ParsedReply:
+    def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:
         return gemini.parse_response(answer.status, answer.headers, answer.read_body())

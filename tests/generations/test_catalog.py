@@ -112,8 +112,8 @@ def test_each_upstream_has_its_own_word_for_the_small_size():
 
 def test_every_model_has_a_name_at_every_upstream():
     for model in catalog.MODELS.values():
-        assert set(model.upstream_ids) == set(catalog.UPSTREAM_SIZE_TOKENS)
-    assert catalog.get_model(FLASH).upstream_ids == {"wisgate": FLASH, "google": "gemini-3.1-flash-image"}
+        assert [route.protocol for route in model.routes] == ["native", "chat"]
+    assert {route.upstream_id for route in catalog.get_model(FLASH).routes} == {FLASH}
 
 
 def test_the_time_of_a_call_grows_with_the_size():

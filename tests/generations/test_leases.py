@@ -10,6 +10,10 @@ from generations.audit import audit
 from generations.leases import LeaseLost
 from generations.models import Attempt, Generation, Status
 from generations.providers.answer import durable_file, write_head
+from generations.providers.breaker import Permit
+from generations.providers.resilience import Retry
+from generations.providers.routing import Way
+from generations.reading import Yield
 from generations.settlement import Conclusion
 from generations.spool import reply_path
 from tests.generations.fakes import picture, reply
@@ -26,9 +30,10 @@ def abandon(generation):
 def begin_call(generation, spec, provider):
     """What a worker has written when its call goes out; then nothing more is heard of it."""
     lease = leases.claim(generation.pk)
-    attempt = pipeline._begin_attempt(lease, generation, spec, provider)
+    job = pipeline.Job(lease=lease, generation=generation, spec=spec, providers=(provider,))
+    [call] = pipeline._begin_attempts(job, {0: Way(Retry(), Permit("wisgate/model", 0))})
     abandon(generation)
-    return lease, attempt
+    return job, call.attempt
 
 
 def test_of_64_claims_one_wins(alice, submit):
@@ -66,20 +71,18 @@ def test_a_heartbeat_renews_what_this_process_holds(alice, submit):
 
 def test_a_paused_worker_cannot_write_after_its_lease_was_taken(alice, upstream, submit, spec, work, money):
     generation = submit(alice)
-    lease, attempt = begin_call(generation, spec, upstream)
+    job, attempt = begin_call(generation, spec, upstream)
     sweeper.sweep_jobs(resend_after_s=0)
     work(generation)
     assert generation.status == Status.SUCCEEDED
     after = money(alice)
 
     with pytest.raises(LeaseLost):
-        settlement.fail(lease.rows(), generation, code="unknown")
+        settlement.fail(job.lease.rows(), generation, code="unknown")
     with pytest.raises(LeaseLost):
-        leases.park(lease, delay_s=0, stage="recovering")
+        leases.park(job.lease, delay_s=0, stage="recovering")
     with pytest.raises(LeaseLost):
-        pipeline._conclude(
-            lease, generation, spec, upstream, attempt, pipeline.Yield(conclusion=Conclusion(outcome="unknown"))
-        )
+        pipeline._conclude(job, attempt, Yield(conclusion=Conclusion(outcome="unknown")))
     generation.refresh_from_db()
     assert generation.status == Status.SUCCEEDED
     assert money(alice) == after

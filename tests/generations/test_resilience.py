@@ -3,17 +3,18 @@
 import pytest
 
 from generations.outcomes import OUTCOMES
-from generations.providers.resilience import GiveUp, Retry, decide
+from generations.providers.resilience import GiveUp, Made, Retry, decide
 
 
-def decision(*outcomes, key_index=0, key_count=1, retry_after_s=None, remaining_s=100.0, max_paid=2):
+def decision(*made, keys=(1,), retry_after_s=None, remaining_s=100.0, max_paid=2, **options):
+    """`made` are outcomes at the first upstream with its first key, or Made rows."""
     return decide(
-        outcomes,
-        key_index=key_index,
-        key_count=key_count,
+        [Made(call) if isinstance(call, str) else call for call in made],
+        key_counts=keys,
         retry_after_s=retry_after_s,
         remaining_s=remaining_s,
         max_paid=max_paid,
+        **options,
     )
 
 
@@ -46,9 +47,31 @@ def test_free_attempts_end_too():
 
 
 def test_the_next_key_is_tried_once_and_at_once():
-    assert decision("auth", key_count=2) == Retry(0.0, 1)
-    assert isinstance(decision("auth", "auth", key_index=1, key_count=2), GiveUp)
-    assert isinstance(decision("auth", key_count=1), GiveUp)
+    assert decision("auth", keys=(2,)) == Retry(key_index=1)
+    assert isinstance(decision("auth", Made("auth", key_index=1), keys=(2,)), GiveUp)
+    assert isinstance(decision("auth"), GiveUp)
+
+
+def test_another_upstream_is_asked_at_once_after_a_free_refusal():
+    assert decision("unavailable", keys=(1, 1)) == Retry(upstream=1)
+    assert decision("auth", keys=(1, 1)) == Retry(upstream=1)
+    assert decision("auth", keys=(2, 1)) == Retry(key_index=1)
+    assert decision("auth", Made("auth", key_index=1), keys=(2, 1)) == Retry(upstream=1)
+
+
+def test_nobody_else_is_asked_after_a_paid_outcome():
+    assert decision("unknown", keys=(1, 1)).upstream == 0
+    assert isinstance(decision("blocked", keys=(1, 1)), GiveUp)
+
+
+def test_when_every_upstream_is_away_the_last_one_is_asked_again_later():
+    again = decision("unavailable", Made("unavailable", upstream=1), keys=(1, 1), retry_after_s=3)
+    assert again.upstream == 1
+    assert again.delay_s >= 3
+
+
+def test_what_is_due_does_not_wait_again():
+    assert decision("rate_limited", is_due=True) == Retry()
 
 
 def test_the_upstreams_delay_is_a_lower_bound():

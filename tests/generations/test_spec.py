@@ -14,6 +14,7 @@ from generations.spec import GenerationSpec, canonical_json, parse_create_body
 
 FLASH = "gemini-3.1-flash-image-preview"
 PRO = "gemini-3-pro-image-preview"
+IMAGE_ID = "0b6b5a1e-3f53-4b0e-8a3c-4f9b1a2c3d4e"
 FLASH_FIELDS = (
     "prompt, model, kind, aspect_ratio, image_size, modalities, seed, count, grounding, thinking, include_thoughts, "
     "styles, references, edit_of"
@@ -83,6 +84,19 @@ def test_thinking_off_is_the_default_of_flash():
     assert parse(thinking="off") == parse()
 
 
+def test_pictures_that_are_brought_along_are_counted_with_the_edited_one():
+    ids = [str(uuid.UUID(int=number)) for number in range(14)]
+    assert parse(references=ids).references == tuple(ids)
+    message = refusal(references=ids, edit_of=IMAGE_ID).message
+    assert message == "15 pictures are brought along; Nano Banana 2 takes at most 14."
+
+
+def test_a_wish_without_the_later_fields_has_the_fingerprint_it_always_had():
+    later = {"grounding", "thinking", "include_thoughts", "styles", "references", "edit_of"}
+    assert later.isdisjoint(parse().canonical())
+    assert later & set(parse(grounding=True, edit_of=IMAGE_ID).canonical()) == {"grounding", "edit_of"}
+
+
 def test_outer_white_space_of_a_prompt_goes_and_inner_stays():
     assert parse(prompt=" \n A  fox,\n\tred. ").prompt == "A  fox,\n\tred."
 
@@ -117,8 +131,7 @@ def test_half_a_character_in_a_prompt_is_refused(code):
         ("prompt", ["a"], 'prompt ["a"] is not a text; allowed: a text of 1 to 4000 characters.'),
         ("model", "gemini-3-pro", 'There is no model "gemini-3-pro"; did you mean "gemini-3-pro-image"?'),
         ("model", 3, f"model 3 is not the id of a model; allowed: {FLASH}, {PRO}."),
-        ("kind", "audio", 'kind "audio" is not valid; allowed: "image".'),
-        ("kind", "video", f'kind "video" is not offered by this server yet for {FLASH}; allowed: "image".'),
+        ("kind", "audio", 'kind "audio" is not valid; allowed: "image", "video".'),
         (
             "aspect_ratio",
             "5:3",
@@ -163,22 +176,24 @@ def test_half_a_character_in_a_prompt_is_refused(code):
             2**90,
             "seed a huge number is not valid; allowed: a whole number from -2147483648 to 2147483647, or null.",
         ),
-        ("count", 2, f"count 2 is not offered by this server yet for {FLASH}; allowed: 1."),
         ("count", 5, "count 5 is not valid; expected a whole number from 1 to 4."),
         ("count", True, "count true is not valid; expected a whole number from 1 to 4."),
-        ("grounding", True, f"grounding true is not offered by this server yet for {FLASH}; allowed: false."),
         ("grounding", 0, "grounding 0 is not valid; expected true or false."),
-        ("thinking", "high", f'thinking "high" is not offered by this server yet for {FLASH}; allowed: "off".'),
         ("thinking", "low", 'thinking "low" is not valid; expected off, minimal or high.'),
+        ("include_thoughts", "yes", 'include_thoughts "yes" is not valid; expected true or false.'),
+        ("styles", ["noir", "ink"], "styles has 2 texts for count 1; expected one per picture."),
         (
-            "include_thoughts",
-            True,
-            f"include_thoughts true is not offered by this server yet for {FLASH}; allowed: false.",
+            "styles",
+            ["a\0b"],
+            "A style has the control character U+0000 at position 2; only line breaks and tabs are allowed.",
         ),
-        ("styles", ["noir"], f'styles ["noir"] is not offered by this server yet for {FLASH}; allowed: [].'),
-        ("references", ["a1"], f'references ["a1"] is not offered by this server yet for {FLASH}; allowed: [].'),
+        ("styles", ["x" * 201], "A style has 201 characters; at most 200 are allowed."),
+        ("styles", "noir", 'styles "noir" is not valid; expected a list of texts.'),
+        ("references", ["a1"], 'references ["a1"] is not valid; expected a list of image ids.'),
+        ("references", [IMAGE_ID, IMAGE_ID], "references names a picture twice."),
         ("references", {}, "references an object is not valid; expected a list of image ids."),
-        ("edit_of", "a1", f'edit_of "a1" is not offered by this server yet for {FLASH}; allowed: null.'),
+        ("edit_of", "a1", 'edit_of "a1" is not valid; expected an image id or null.'),
+        ("edit_of", 5, "edit_of 5 is not valid; expected an image id or null."),
         ("sizee", "1K", f'There is no field "sizee"; allowed: {FLASH_FIELDS}.'),
         ("native", {}, f'There is no field "native"; allowed: {FLASH_FIELDS}.'),
         ("client_id", None, f'There is no field "client_id"; allowed: {FLASH_FIELDS}.'),
@@ -243,12 +258,12 @@ def test_the_envelope_is_read_apart_from_the_wish():
 
 
 def test_a_wrong_envelope_is_told_together_with_a_wrong_wish():
-    body = {"prompt": "A fox", "client_id": "7", "reuse": "auto", "seed": "x", "foo": 1}
+    body = {"prompt": "A fox", "client_id": "7", "reuse": "sometimes", "seed": "x", "foo": 1}
     with pytest.raises(InvalidInput) as caught:
         parse_create_body(body, default_image_size="1K")
     assert [(each.field, each.message) for each in caught.value.errors] == [
         ("client_id", 'client_id "7" is not valid; allowed: a UUID or null.'),
-        ("reuse", 'reuse "auto" is not offered by this server yet; allowed: "never".'),
+        ("reuse", 'reuse "sometimes" is not valid; allowed: "never", "auto".'),
         ("foo", f'There is no field "foo"; allowed: {FLASH_FIELDS}, client_id, reuse.'),
         ("seed", 'seed "x" is not valid; allowed: a whole number from -2147483648 to 2147483647, or null.'),
     ]
@@ -258,7 +273,7 @@ def test_a_wrong_envelope_is_told_together_with_a_wrong_wish():
 def test_a_reuse_that_does_not_exist_is_refused(reuse):
     with pytest.raises(InvalidInput) as caught:
         parse_create_body({"prompt": "A fox", "reuse": reuse}, default_image_size="1K")
-    assert caught.value.errors[0].message.endswith('is not valid; allowed: "never".')
+    assert caught.value.errors[0].message.endswith('is not valid; allowed: "never", "auto".')
 
 
 def test_the_canonical_form_has_every_field_in_one_order():
@@ -283,6 +298,12 @@ def test_the_parameters_leave_out_prompt_and_model():
         "image_size": "1K",
         "count": 1,
         "modalities": ["IMAGE"],
+        "grounding": False,
+        "thinking": None,
+        "include_thoughts": False,
+        "styles": [],
+        "references": [],
+        "edit_of": None,
         "seed": 7,
     }
 
@@ -297,6 +318,12 @@ def specs(draw):
         image_size=draw(st.sampled_from(model.sizes)),
         aspect_ratio=draw(st.sampled_from(model.aspect_ratios)),
         modalities=draw(st.sampled_from(model.capabilities.modalities)),
+        grounding=draw(st.booleans()),
+        thinking=draw(st.sampled_from([None, "minimal", "high"])),
+        include_thoughts=draw(st.booleans()),
+        styles=tuple(draw(st.lists(st.text(min_size=1, max_size=9), max_size=3))),
+        references=tuple(draw(st.lists(st.uuids().map(str), max_size=3, unique=True))),
+        edit_of=draw(st.none() | st.uuids().map(str)),
         seed=draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
         native=canonical_json(native),
     )
@@ -370,3 +397,8 @@ def test_an_arbitrary_body_is_read_or_refused_and_never_breaks(body):
         json.dumps([error.message, *(each.message for each in error.errors)], ensure_ascii=False).encode()
     else:
         assert GenerationSpec.from_canonical(created.spec.canonical()) == created.spec
+
+
+def test_a_picture_without_a_style_gets_the_bare_prompt():
+    spec = GenerationSpec.parse({"prompt": "a fox", "count": 2, "styles": ["ink", " "]}, default_image_size="1K")
+    assert [spec.for_slot(slot).prompt for slot in range(2)] == ["a fox\n\nStyle: ink", "a fox"]

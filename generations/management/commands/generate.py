@@ -78,7 +78,7 @@ class Command(BaseCommand):
                 watch.wait(max(0.1, pause_s))
 
     def _save(self, generation: Generation, out: Path | None) -> Path:
-        blob = generation.outputs.select_related("image__blob").get(index=0).image.blob
+        blob = generation.shown_outputs.select_related("image__blob").get(index=0).image.blob
         suffix = blob.mime_type.rpartition("/")[2]
         target = out or Path(f"{generation.public_id}.{suffix}")
         shutil.copyfile(storage.path_of(blob), target)

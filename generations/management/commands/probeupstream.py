@@ -1,4 +1,3 @@
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import ledger
 from accounts.errors import ServiceError
-from gallery.imaging import OUTPUT_LIMITS, ImageRejected, decode_base64_to_file, verify_image
 from generations import catalog
 from generations.emulated import emulator_if_needed
-from generations.outcomes import OUTCOMES
-from generations.providers.base import ProviderError
-from generations.providers.current import current_provider
-from generations.spec import GenerationSpec
-
-PROMPT = "A solid blue circle on white background."
+from generations.probing import probe
 
 
 class Command(BaseCommand):
@@ -29,42 +22,19 @@ class Command(BaseCommand):
         parser.add_argument("--out", type=Path, default=None, help="default: DATA_DIR/probe.png")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        target = options["out"] or settings.DATA_DIR / "probe.png"
         try:
-            model = catalog.get_model(options["model"])
-            spec = GenerationSpec.parse(
-                {"prompt": PROMPT, "model": model.id, "image_size": model.sizes[0]}, default_image_size=model.sizes[0]
-            )
-            price = ledger.current_price(model=spec.model, size=spec.image_size)
+            with emulator_if_needed():
+                found = probe(options["model"], save_to=target)
         except ServiceError as error:
             raise CommandError(error.message) from error
-        target = options["out"] or settings.DATA_DIR / "probe.png"
-        with emulator_if_needed(), tempfile.TemporaryDirectory() as directory:
-            provider = current_provider()
-            try:
-                answer = provider.send(
-                    spec,
-                    key_index=0,
-                    timeout_s=settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(spec.image_size),
-                    spool_path=Path(directory) / "reply",
-                )
-            except ProviderError as error:
-                raise CommandError(f"{OUTCOMES[error.outcome].message} ({error.outcome}: {error.detail})") from error
-            reply = provider.read(answer)
-            if reply.chosen is None:
-                outcome = OUTCOMES[reply.outcome or "no_image"]
-                raise CommandError(f"{outcome.message} ({outcome.name}, HTTP {answer.status})")
-            try:
-                decode_base64_to_file(reply.chosen.data, target, max_bytes=OUTPUT_LIMITS.max_bytes)
-                facts = verify_image(target, limits=OUTPUT_LIMITS)
-            except ImageRejected as error:
-                raise CommandError(f"{OUTCOMES[error.reason].message} ({error.reason}: {error.detail})") from error
         figures = {
             "saved": target,
-            "latency_ms": answer.elapsed_ms,
-            "bytes": facts.byte_size,
-            "pixels": f"{facts.width}x{facts.height}",
-            "request_id": answer.request_id or reply.response_id or "-",
-            "price_usd": ledger.format_usd(price.amount_micros),
+            "latency_ms": found.latency_ms,
+            "bytes": found.byte_size,
+            "pixels": f"{found.width}x{found.height}",
+            "request_id": found.request_id,
+            "price_usd": ledger.format_usd(found.price_micros),
         }
         for name, value in figures.items():
             self.stdout.write(f"{name}: {value}")
