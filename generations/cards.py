@@ -9,17 +9,32 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
-from django.db.models import Case, Count, IntegerField, OuterRef, Prefetch, Subquery, When, prefetch_related_objects
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    ExpressionWrapper,
+    IntegerField,
+    OuterRef,
+    Prefetch,
+    Q,
+    Subquery,
+    When,
+    prefetch_related_objects,
+)
 from django.utils import timezone
 from django.utils.text import Truncator
 
 from accounts.models import Transfer, User
 from gallery.models import Image
 from gallery.renditions import LONG_SIDES
+from gallery.tiles import Clip, clip_of
 from generations import catalog
+from generations.background import Grounding, grounding_of, thoughts_of
 from generations.estimates import Estimate, estimate, typical_latency_s
 from generations.models import Attempt, Generation, GenerationQuerySet, Output, Status
 from generations.outcomes import OUTCOMES
+from generations.slots import Shortfall, Slot, shortfall_of, slots_of
 from generations.spec import GenerationSpec
 
 PROMPT_CHARS = 200  # a page of cards stays small; the whole prompt is on the generation's own page
@@ -35,6 +50,7 @@ _NOW = {
     "deciding": "Painting",
     "waiting_to_retry": "Waiting to try again",
     "recovering": "Picking up again",
+    "sharing": "The same wish is being painted",
 }
 
 
@@ -79,6 +95,8 @@ class Picture:
     honours_aspect_ratio: bool
     honours_image_size: bool
     is_trashed: bool
+    clip: Clip | None = None
+    caption: str = ""
 
     @property
     def ratio(self) -> float:
@@ -99,13 +117,19 @@ class AttemptLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A generation as it is now."""
+    """A generation as it is now; `entries` are the numbers of the attempts that brought a search entry."""
 
     generation: Generation
     spec: GenerationSpec
     estimate: Estimate
     attempts: tuple[AttemptLine, ...]
     pictures: tuple[Picture, ...]
+    drafts: tuple[Picture, ...]
+    thoughts: str
+    grounding: Grounding | None
+    entries: tuple[int, ...]
+    slots: list[Slot]
+    shortfall: Shortfall | None
     money: Money
     expected_ms: int
     whole: bool = False
@@ -142,6 +166,25 @@ class Card:
         """Width by height of the picture that is expected."""
         width, height = (int(side) for side in self.spec.aspect_ratio.split(":"))
         return round(width / height, 4)
+
+    @property
+    def count(self) -> int:
+        return self.spec.count
+
+    @property
+    def ready_count(self) -> int:
+        return sum(slot.is_ready for slot in self.slots)
+
+    @property
+    def columns(self) -> int:
+        """Of the grid in which the pictures stand."""
+        return 1 if (self.count if self.is_unfinished else len(self.pictures)) == 1 else 2
+
+    @property
+    def judged(self) -> tuple[Picture, ...]:
+        """The pictures whose shape and size are told one by one; the first alone when all are as asked."""
+        as_asked = all(each.honours_aspect_ratio and each.honours_image_size for each in self.pictures)
+        return self.pictures[:1] if as_asked else self.pictures
 
     @property
     def has_caption(self) -> bool:
@@ -221,12 +264,22 @@ def runs_of(user: User) -> GenerationQuerySet:
 def load_pictures(generations: Iterable[Generation]) -> None:
     """Load what came of them in one query."""
     outputs = Output.objects.select_related("image__blob").defer("thought_signature")
-    prefetch_related_objects(list(generations), Prefetch("outputs", queryset=outputs))
+    prefetch_related_objects(
+        list(generations),
+        Prefetch("outputs", queryset=outputs),
+        Prefetch("reused_from__outputs", queryset=outputs),
+    )
 
 
 def load_attempts(generations: Iterable[Generation]) -> None:
-    """Load the calls made for them in one query."""
-    prefetch_related_objects(list(generations), Prefetch("attempts", queryset=Attempt.objects.defer("usage", "detail")))
+    """Load the calls made for them in one query, with what was found for them but not the search engine's HTML."""
+    has_entry = ExpressionWrapper(Q(evidence__rendered_content__gt=""), output_field=BooleanField())
+    attempts = (
+        Attempt.objects.select_related("evidence")
+        .annotate(has_entry=has_entry)
+        .defer("raw_answer", "usage", "detail", "text", "text_signature", "evidence__rendered_content")
+    )
+    prefetch_related_objects(list(generations), Prefetch("attempts", queryset=attempts))
 
 
 def make_cards(generations: Sequence[Generation], *, whole: bool = False) -> list[Card]:
@@ -238,13 +291,22 @@ def make_cards(generations: Sequence[Generation], *, whole: bool = False) -> lis
 
 def _card(generation: Generation, *, whole: bool) -> Card:
     spec = GenerationSpec.from_canonical(generation.spec)
+    outputs = [output for output in generation.shown_outputs if not output.is_draft]
+    drafts = [output for output in generation.shown_outputs if output.is_draft]
+    calls = [attempt for attempt in generation.attempts.all() if attempt.run == generation.run]
     latency_s = 0.0 if generation.is_terminal else typical_latency_s(model=generation.model, size=spec.image_size)
     return Card(
         generation=generation,
         spec=spec,
         estimate=estimate(generation, getattr(generation, "position", None)),
         attempts=tuple(attempt_line(attempt) for attempt in generation.attempts.all()),
-        pictures=tuple(picture_of(output.image) for output in generation.outputs.all()),
+        pictures=tuple(picture_of(output.image) for output in outputs),
+        drafts=tuple(picture_of(output.image) for output in drafts) if spec.include_thoughts else (),
+        thoughts=thoughts_of(generation) if spec.include_thoughts else "",
+        grounding=grounding_of(generation),
+        entries=tuple(attempt.number for attempt in calls if getattr(attempt, "has_entry", False)),
+        slots=[] if generation.is_terminal else slots_of(generation, spec.count),
+        shortfall=shortfall_of(generation, outputs, spec.count) if generation.status == Status.SUCCEEDED else None,
         money=money_of(generation),
         expected_ms=round(latency_s * 1000),
         whole=whole,
@@ -253,6 +315,8 @@ def _card(generation: Generation, *, whole: bool) -> Card:
 
 def money_of(generation: Generation) -> Money:
     """What the ledger says of the last run's hold; needs the hold and its resolution."""
+    if generation.hold is None:  # it shows the pictures of another one
+        return Money("charged", 0)
     resolution = getattr(generation.hold, "resolution", None)
     if resolution is None:
         return Money("held", generation.hold.amount_micros)
@@ -281,6 +345,8 @@ def picture_of(image: Image) -> Picture:
         honours_aspect_ratio=image.honours_aspect_ratio,
         honours_image_size=image.honours_image_size,
         is_trashed=image.trashed_at is not None,
+        clip=clip_of(image),
+        caption=image.caption,
     )
 
 
@@ -322,7 +388,7 @@ class Day:
 
 def make_tile(generation: Generation) -> Tile:
     """The tile of a generation whose pictures are loaded."""
-    pictures = [picture_of(output.image) for output in generation.outputs.all()]
+    pictures = [picture_of(output.image) for output in generation.shown_outputs if not output.is_draft]
     name = Truncator(" ".join(generation.prompt.split())).chars(NAME_CHARS)
     shown = next((picture for picture in pictures if not picture.is_trashed), None)
     return Tile(generation.public_id, name, generation.status, shown)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.views import account, history, image, landing, live, studio
+from generations.views import account, costs, history, image, landing, live, references, reuse, search, status, studio
 
 app_name = "generations"
 urlpatterns = [
@@ -10,12 +10,20 @@ urlpatterns = [
     path("models/", landing.models, name="models"),
     path("account/", account.account, name="account"),
     path("studio/", studio.studio, name="studio"),
+    path("studio/offer/", reuse.reuse_offer, name="reuse_offer"),
     path("studio/events/", live.events, name="studio_events"),
     path("studio/onboarding/", studio.dismiss_onboarding, name="dismiss_onboarding"),
+    path("studio/references/", references.picker, name="pick_references"),
+    path("status/", status.status, name="status"),
+    path("status/costs/", costs.costs, name="costs"),
+    path("status/costs/<uuid:public_id>/", costs.resolve_cost, name="resolve_cost"),
+    path("status/probe/", status.probe_upstream, name="probe"),
     path("generations/", history.history, name="history"),
     path("generations/<uuid:public_id>/", history.detail, name="detail"),
     path("generations/<uuid:public_id>/card/", history.card, name="card"),
     path("generations/<uuid:public_id>/cancel/", history.cancel, name="cancel"),
     path("generations/<uuid:public_id>/retry/", history.retry, name="retry"),
+    path("generations/<uuid:public_id>/search/<int:number>/", search.search, name="search"),
+    path("images/upload/", references.upload, name="upload"),
     path("images/<uuid:public_id>/", image.image, name="image"),
 ]

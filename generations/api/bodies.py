@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from accounts.ledger import format_usd
 from gallery.api.serializers import image_body
+from generations.background import grounding_of, thoughts_of
 from generations.estimates import Estimate, estimate_all
 from generations.models import Generation, Status
 from generations.outcomes import OUTCOMES
@@ -28,6 +29,8 @@ def generation_body(generation: Generation, request: HttpRequest | None = None) 
 
 def _body(generation: Generation, estimate: Estimate, request: HttpRequest | None) -> dict[str, Any]:
     held = 0 if generation.is_terminal else generation.quoted_micros
+    spec = GenerationSpec.from_canonical(generation.spec)
+    outputs = list(generation.shown_outputs)
     return {
         "id": str(generation.public_id),
         "status": generation.status,
@@ -38,9 +41,12 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "model": generation.model,
         "kind": generation.kind,
         "prompt": generation.prompt,
-        "parameters": GenerationSpec.from_canonical(generation.spec).parameters(),
-        "images": [image_body(output.image, request) for output in generation.outputs.all()],
+        "parameters": spec.parameters(),
+        "images": [image_body(output.image, request) for output in outputs if not output.is_draft],
         "text": generation.text or None,
+        "thoughts": (thoughts_of(generation) or None) if spec.include_thoughts else None,
+        "drafts": [image_body(output.image, request) for output in outputs if output.is_draft],
+        "grounding": _grounding(generation),
         "cost": {
             "quoted": format_usd(generation.quoted_micros),
             "held": format_usd(held),
@@ -50,6 +56,7 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "attempts": [
             {
                 "number": attempt.number,
+                "slot": attempt.slot,
                 "outcome": attempt.outcome,
                 "http_status": attempt.http_status,
                 "upstream_request_id": attempt.upstream_request_id or None,
@@ -59,7 +66,7 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         ],
         "error": _error(generation),
         "source": generation.source,
-        "reused_from": None,
+        "reused_from": str(generation.reused_from.public_id) if generation.reused_from else None,
         "created_at": _moment(generation.created_at),
         "started_at": _moment(generation.started_at),
         "finished_at": _moment(generation.finished_at),
@@ -67,6 +74,14 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "version": generation.version,
         "links": _links(generation, request),
     }
+
+
+def _grounding(generation: Generation) -> dict[str, Any] | None:
+    grounding = grounding_of(generation)
+    if grounding is None:
+        return None
+    sources = [{"uri": source.uri, "title": source.title, "domain": source.domain} for source in grounding.sources]
+    return {"queries": list(grounding.queries), "sources": sources}
 
 
 def _moment(value: datetime | None) -> str | None:

@@ -5,17 +5,45 @@ from rest_framework import serializers
 from gallery.api.serializers import ImageSerializer, MomentField, QueryParameters
 from generations import catalog
 from generations.models import Status
+from generations.spec import MAX_STYLE_CHARS
 
 
 class GenerationRequestSerializer(serializers.Serializer):
     prompt = serializers.CharField(max_length=4000)
     model = serializers.CharField(required=False, default=catalog.DEFAULT_MODEL_ID, help_text="An id or an alias.")
-    kind = serializers.ChoiceField(["image"], required=False)
+    kind = serializers.ChoiceField(
+        ["image", "video"],
+        required=False,
+        default="image",
+        help_text="A video is a clip of 2 s, alone: no count, styles, references, thinking, grounding or seed.",
+    )
     aspect_ratio = serializers.ChoiceField(list(catalog.PIXELS_1K), required=False, default="1:1")
-    image_size = serializers.ChoiceField(list(catalog.SIZES), required=False)
-    count = serializers.IntegerField(required=False, default=1, min_value=1, max_value=1)
+    image_size = serializers.ChoiceField([*catalog.SIZES, catalog.CLIP_SIZE.name], required=False)
+    count = serializers.IntegerField(required=False, default=1, min_value=1, max_value=4)
+    styles = serializers.ListField(
+        child=serializers.CharField(max_length=MAX_STYLE_CHARS), required=False, help_text="One text for each picture."
+    )
     modalities = serializers.ListField(child=serializers.ChoiceField(["TEXT", "IMAGE"]), required=False)
+    grounding = serializers.BooleanField(required=False, default=False, help_text="Search before painting.")
+    thinking = serializers.ChoiceField(
+        ["off", "minimal", "high"], required=False, help_text="Refused for a model that always thinks."
+    )
+    include_thoughts = serializers.BooleanField(
+        required=False, default=False, help_text="Also answer with the model's thoughts and its drafts."
+    )
+    references = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=14, help_text="Ids of pictures of yours to look at."
+    )
+    edit_of = serializers.UUIDField(
+        required=False, allow_null=True, help_text="The id of a picture of yours to work on further."
+    )
     seed = serializers.IntegerField(required=False, allow_null=True)
+    reuse = serializers.ChoiceField(
+        ["never", "auto"],
+        required=False,
+        default="never",
+        help_text="auto: an earlier or running identical wish of yours answers, and nothing is charged.",
+    )
     client_id = serializers.UUIDField(required=False, allow_null=True, help_text="An alias of Idempotency-Key.")
 
 
@@ -40,8 +68,20 @@ class CostSerializer(serializers.Serializer):
     currency = serializers.CharField()
 
 
+class SourceSerializer(serializers.Serializer):
+    uri = serializers.URLField()
+    title = serializers.CharField(allow_blank=True)
+    domain = serializers.CharField(allow_blank=True)
+
+
+class GroundingSerializer(serializers.Serializer):
+    queries = serializers.ListField(child=serializers.CharField())
+    sources = SourceSerializer(many=True)
+
+
 class AttemptSerializer(serializers.Serializer):
     number = serializers.IntegerField()
+    slot = serializers.IntegerField(help_text="Which picture of several, from 0; 0 too for a call that asked for all.")
     outcome = serializers.CharField()
     http_status = serializers.IntegerField(allow_null=True)
     upstream_request_id = serializers.CharField(allow_null=True)
@@ -78,6 +118,9 @@ class GenerationSerializer(serializers.Serializer):
     parameters = serializers.DictField()
     images = ImageSerializer(many=True)
     text = serializers.CharField(allow_null=True)
+    thoughts = serializers.CharField(allow_null=True, help_text="What the model thought, with include_thoughts.")
+    drafts = ImageSerializer(many=True, help_text="Pictures of the model's thinking, never charged, in no list.")
+    grounding = GroundingSerializer(allow_null=True, help_text="What a search brought, as long as it is kept.")
     cost = CostSerializer()
     attempts = AttemptSerializer(many=True)
     error = GenerationErrorSerializer(allow_null=True)
@@ -92,6 +135,7 @@ class GenerationSerializer(serializers.Serializer):
 
 
 class PriceSerializer(serializers.Serializer):
+    unit = serializers.ChoiceField(["image", "video"])
     size = serializers.CharField()
     amount = serializers.CharField(help_text="USD, six places")
     amount_micros = serializers.IntegerField()

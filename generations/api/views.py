@@ -68,7 +68,12 @@ class GenerationList(APIView):
         wish = parse_create_body(request.data, default_image_size=settings.DEFAULT_IMAGE_SIZE)
         key = idempotency_key(request, str(wish.client_id) if wish.client_id else "")
         submission = services.submit(
-            user=caller(request), spec=wish.spec, source="rest", api_key=key_of(request), idempotency_key=key
+            user=caller(request),
+            spec=wish.spec,
+            source="rest",
+            api_key=key_of(request),
+            idempotency_key=key,
+            reuse=wish.reuse,
         )
         generation = services.get(user=caller(request), public_id=submission.generation.public_id)
         body = generation_body(generation, request)
@@ -149,7 +154,8 @@ class ModelList(APIView):
 
 
 def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
-    by_size = {row.size: row for row in prices}
+    in_force = {(row.unit, row.size): row for row in prices}
+    offered = [(kind, size) for kind in model.kinds for size in model.sizes_of(kind)]
     return {
         "id": model.id,
         "label": model.label,
@@ -162,14 +168,15 @@ def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
         "replacement": model.replacement,
         "prices": [
             {
+                "unit": unit,
                 "size": size,
-                "amount": format_usd(by_size[size].amount_micros),
-                "amount_micros": by_size[size].amount_micros,
-                "comparison": format_usd(comparison) if (comparison := by_size[size].comparison_micros) else None,
-                "is_placeholder": by_size[size].is_placeholder,
+                "amount": format_usd(price.amount_micros),
+                "amount_micros": price.amount_micros,
+                "comparison": format_usd(price.comparison_micros) if price.comparison_micros else None,
+                "is_placeholder": price.is_placeholder,
             }
-            for size in model.sizes
-            if size in by_size
+            for unit, size in offered
+            if (price := in_force.get((unit, size)))
         ],
         "is_default": model.id == catalog.DEFAULT_MODEL_ID,
     }

@@ -15,19 +15,22 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import Transfer, User
+from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
 from gallery.renditions import LONG_SIDES
-from gallery.tiles import Tile, alt_of, file_address, name_of, shape_of, source_set, tile_of
+from gallery.tiles import Tile, alt_of, clip_of, file_address, name_of, shape_of, source_set, tile_of
 from generations import catalog
 from generations.cards import AttemptLine, attempt_line, model_label
 from generations.models import Attempt, Generation
 from generations.spec import GenerationSpec
 from generations.views.access import person, signed_in
+from generations.views.references import tiles_by_id
 
 BESIDE = 3  # pictures on either side in the strip below
 LONG_PROMPT_CHARS = 260  # what is longer is no heading any more
 SHAPE_TOLERANCE = 0.02
+CLIP_WISH = "2 s"  # in the words that every wish for a clip is sent with
 NOTABLE_WAIT = timedelta(milliseconds=50)
 
 
@@ -85,6 +88,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "prompt_is_heading": prompt_is_heading,
         "alt": alt_of(picture, 300),
         "address": file_address(picture),
+        "clip": clip_of(picture),
         "source_set": _source_set(picture),
         "ratio": round(picture.blob.width / picture.blob.height, 4),
         "file_type": _file_type(picture),
@@ -94,6 +98,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "newer": newer,
         "older": older,
         "here": tile_of(picture),
+        **_lineage(user, made_by),
         **(_receipt(user, made_by) if made_by else {}),
     }
     return render(request, "generations/image.html", context)
@@ -101,16 +106,28 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _beside(user: User, picture: Image) -> tuple[list[Tile], list[Tile]]:
     """Its neighbours in the library, both lists in the library's order: newest first."""
-    kept = Image.objects.owned_by(user).kept().with_blob()
+    kept = Image.objects.owned_by(user).listed().with_blob()
     newer = kept.filter(pk__gt=picture.pk).order_by("pk")[:BESIDE]
     older = kept.filter(pk__lt=picture.pk).order_by("-pk")[:BESIDE]
     return [tile_of(image) for image in reversed(newer)], [tile_of(image) for image in older]
 
 
+def _lineage(user: User, made_by: Generation | None) -> dict[str, Any]:
+    """The pictures that its wish brought along, as far as they are still there."""
+    if made_by is None:
+        return {}
+    spec = GenerationSpec.from_canonical(made_by.spec)
+    tiles = tiles_by_id(user, [*spec.references, spec.edit_of or ""])
+    return {
+        "made_from": tiles.get(spec.edit_of or ""),
+        "looked_at": [tiles[public_id] for public_id in spec.references if public_id in tiles],
+    }
+
+
 def _source_set(picture: Image) -> str:
     """The copies up to 1280, and the original for what is larger."""
     copies = source_set(picture, "640", "1280")
-    if max(picture.blob.width, picture.blob.height) <= max(LONG_SIDES.values()):
+    if picture.blob.duration_ms is not None or max(picture.blob.width, picture.blob.height) <= max(LONG_SIDES.values()):
         return copies
     return f"{copies}, {file_address(picture)} {picture.blob.width}w"
 
@@ -125,6 +142,8 @@ def _downloads(picture: Image) -> list[Download]:
         "Original, as it came", f"{_file_type(picture)}, {filesizeformat(picture.blob.byte_size)}", address
     )
     labels = {"png": ("PNG", "without loss"), "jpeg": ("JPEG", "for mail"), "webp": ("WebP", "for the web")}
+    if picture.blob.duration_ms is not None:
+        labels = {format: (f"Still picture, {label}", note) for format, (label, note) in labels.items()}
     converted = [
         Download(*labels[format], f"{address}&format={format}")
         for format, mime_type in MIME_TYPES.items()
@@ -143,6 +162,7 @@ def _again(picture: Image, made_by: Generation | None) -> str:
             "model": picture.model,
             "aspect_ratio": picture.aspect_ratio,
             "image_size": picture.image_size,
+            **({"kind": "video"} if picture.kind == "video" else {}),
         }
     )
     return f"{reverse('generations:studio')}?{urlencode(wish)}"
@@ -154,6 +174,7 @@ def _asked_and_received(picture: Image, made_by: Generation | None) -> list[Row]
         Row("Model", model_label(picture.model), _model_used(picture), None),
         Row("Shape", picture.aspect_ratio, _shape_in_words(picture), picture.honours_aspect_ratio),
         Row("Size", picture.image_size, f"{blob.width} × {blob.height}", picture.honours_image_size),
+        *([Row("Length", CLIP_WISH, duration(blob.duration_ms), None)] if blob.duration_ms is not None else []),
         Row("File", "Any", f"{_file_type(picture)}, {filesizeformat(blob.byte_size)}", None),
     ]
     if made_by:

@@ -29,6 +29,7 @@ def models(request: HttpRequest) -> HttpResponse:
             "model": model,
             "is_default": model.id == catalog.DEFAULT_MODEL_ID,
             "prices": [(size, prices.get((model.id, size))) for size in model.sizes],
+            "clip_price": prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in model.kinds else None,
         }
         for model in catalog.MODELS.values()
     ]

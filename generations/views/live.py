@@ -231,12 +231,15 @@ def _announcement(card: cards.Card) -> str:
     """What a screen reader is told: the end, or the stage that has begun."""
     match card.status:
         case "succeeded":
-            return "Your picture is ready."
+            if card.shortfall:
+                return f"{card.shortfall.came} of {card.shortfall.wanted} pictures are ready."
+            return "Your picture is ready." if len(card.pictures) == 1 else "Your pictures are ready."
         case "failed":
             return f"{card.trouble.title}. You were not charged." if card.trouble else ""
         case "canceled":
             return "Cancelled. You were not charged."
-    return f"{card.stage_word}: {card.name}"
+    ready = f", {card.ready_count} of {card.count} ready" if card.ready_count else ""
+    return f"{card.stage_word}{ready}: {card.name}"
 
 
 _locks = [threading.Lock() for _ in range(16)]

@@ -1,7 +1,7 @@
 """The studio: the composer, what came of it, and what was made before."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -19,9 +19,10 @@ from accounts.errors import InsufficientCredit, InvalidInput, NotFound, ServiceE
 from accounts.models import Price, User
 from accounts.templatetags.plantain import usd
 from generations import cards, catalog, onboarding, services
-from generations.forms import LABELS, Composer, new_token, problems_by_field
+from generations.forms import LABELS, LISTS, Composer, new_token, problems_by_field
 from generations.models import Generation
 from generations.views.access import person, safe_next, send_to_login, signed_in
+from generations.views.references import keep_uploads, own_picture, tiles_by_id
 
 FEED = 10  # with the tiles of the rail, a page of less than 50 KB
 RAIL = 16
@@ -32,6 +33,10 @@ EXAMPLES = (
     "A four-ink poster of circles and steps, no lettering",
     "Layered fjord ridges at dawn, thin mist in the valleys",
 )
+THINKING = {"off": "Off", "minimal": "Minimal", "high": "High"}
+# Refusals that stand beside their field; the others stand over the button.
+BESIDE_FIELDS = ("prompt", "count", "styles", "grounding", "thinking", "references", "edit_of")
+KINDS = {"image": "Picture", "video": "Short video"}
 OUTPUTS = {("IMAGE",): "Picture", ("TEXT", "IMAGE"): "Picture and caption"}
 
 
@@ -47,17 +52,21 @@ class Problem:
 
     @property
     def others(self) -> dict[str, str]:
-        """What is wrong with fields other than the prompt, which tells its own."""
-        return {name: message for name, message in self.fields.items() if name != "prompt"}
+        """What is wrong with fields that have no place of their own for it."""
+        return {name: message for name, message in self.fields.items() if name not in BESIDE_FIELDS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A model as the composer offers it; prices in micro-USD by size, without those that nobody has set."""
+    """A model as the composer offers it; prices in micro-USD, by size, without those that nobody has set.
+
+    `price` is that of what the composer asks for, `clip_price` that of a short video.
+    """
 
     model: catalog.Model
     prices: dict[str, int]
     price: int | None
+    clip_price: int | None
 
     @property
     def summary(self) -> str:
@@ -83,6 +92,9 @@ def _generate(request: HttpRequest) -> HttpResponse:
     try:
         spec = composer.spec()
         quotas.admit_request(user=person(request))
+        if uploaded := keep_uploads(request):
+            composer = replace(composer, references=(*composer.references, *uploaded))
+            spec = composer.spec()
         submission = services.submit(
             user=person(request), spec=spec, source="web", idempotency_key=composer.idempotency_key(spec)
         )
@@ -138,20 +150,32 @@ def _page(request: HttpRequest, composer: Composer | None = None, problem: Probl
     prices = {(row.model, row.size): row.amount_micros for row in Price.objects.begun(timezone.now())}
     offers = [_offer(model, composer, prices) for model in catalog.MODELS.values() if model.lifecycle != "retired"]
     balance = _money(request)["balance"]
-    price = prices.get((composer.model, composer.image_size))
+    can_film = any(offer.clip_price is not None for offer in offers)
+    size = catalog.CLIP_SIZE.name if composer.kind == "video" else composer.image_size
+    price = prices.get((composer.model, size))
+    total = None if price is None else price * int(composer.count)
+    tiles = tiles_by_id(person(request), [*composer.references, composer.edit_of])
     steps = None if before else onboarding.checklist_of(person(request))
     context = {
         "composer": composer,
         "problem": problem,
         "offers": offers,
         "offer_data": json.dumps({offer.model.id: _offer_data(offer) for offer in offers}),
+        "kinds": list(KINDS.items()) if can_film or composer.kind == "video" else [],
+        "clip_ratios": list(catalog.CLIP_PIXELS),
         "ratios": list(catalog.PIXELS_1K),
         "sizes": list(catalog.SIZES),
         "outputs": [(",".join(modalities), label) for modalities, label in OUTPUTS.items()],
         "model_label": cards.model_label(composer.model),
         "price": price,
+        "total": total,
         "balance": balance,
-        "is_short": price is not None and price > balance.available,
+        "is_short": total is not None and total > balance.available,
+        "can": catalog.MODELS[composer.model].capabilities,
+        "counts": range(1, 5),
+        "thinking": list(THINKING.items()),
+        "brought": [tiles[public_id] for public_id in composer.references if public_id in tiles],
+        "edited": tiles.get(composer.edit_of),
         "cards": cards.make_cards(runs[:FEED]),
         "days": cards.make_days(runs[:RAIL]),
         "next_before": runs[FEED - 1].public_id if len(runs) > FEED else None,
@@ -187,17 +211,50 @@ def _composer(request: HttpRequest, runs: list[Generation]) -> Composer:
             base = Composer.from_generation(services.get(user=person(request), public_id=UUID(again)))
         except (ValueError, NotFound):
             raise Http404 from None
-    return Composer.read({name: request.GET[name] for name in LABELS if name in request.GET}, base)
+    base = _of_edited(request, base)
+    sent: dict[str, Any] = {name: request.GET[name] for name in LABELS if name in request.GET}
+    return Composer.read(sent | {name: request.GET.getlist(name) for name in LISTS if name in request.GET}, base)
+
+
+def _of_edited(request: HttpRequest, base: Composer) -> Composer:
+    """In the model, shape and size of the picture that is to be worked on."""
+    if "again" in request.GET or not request.GET.get("edit_of"):
+        return base
+    image = own_picture(person(request), request.GET["edit_of"])
+    if image is None:
+        raise Http404
+    return replace(
+        base,
+        model=image.model or base.model,
+        aspect_ratio=image.aspect_ratio or base.aspect_ratio,
+        image_size=image.image_size or base.image_size,
+        count="1",
+    )
 
 
 def _offer(model: catalog.Model, composer: Composer, prices: dict[tuple[str, str], int]) -> Offer:
     by_size = {size: prices[model.id, size] for size in model.sizes if (model.id, size) in prices}
     shown = composer.image_size if composer.image_size in by_size else next(iter(by_size), "")
-    return Offer(model=model, prices=by_size, price=by_size.get(shown))
+    clip_price = prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in model.kinds else None
+    price = clip_price if composer.kind == "video" else by_size.get(shown)
+    return Offer(model=model, prices=by_size, price=price, clip_price=clip_price)
 
 
 def _offer_data(offer: Offer) -> dict[str, Any]:
-    return {"label": offer.model.label, "prices": offer.prices, "ratios": offer.model.aspect_ratios}
+    can = offer.model.capabilities
+    return {
+        "label": offer.model.label,
+        "prices": offer.prices,
+        "clip": offer.clip_price,
+        "clipRatios": list(catalog.CLIP_PIXELS),
+        "ratios": offer.model.aspect_ratios,
+        "counts": can.count,
+        "grounding": True in can.grounding,
+        "thinking": can.thinking,
+        "thoughts": True in can.include_thoughts,
+        "references": can.max_references,
+        "edits": can.edits,
+    }
 
 
 @signed_in

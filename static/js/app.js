@@ -110,7 +110,7 @@ document.addEventListener("click", (event) => {
 // Single keys: data-key on the control. Off while typing.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select, dialog")) return;
+  if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select, dialog, video")) return;
   const key = event.key === " " ? "space" : event.key.toLowerCase();
   if (key === "space" && event.target.closest("button, a, input, summary")) return;
   const control = document.querySelector(`[data-key="${CSS.escape(key)}"]`);

@@ -9,13 +9,13 @@ document.addEventListener("click", (event) => {
 });
 
 // A click on the full picture shows its own pixels, or all of it again.
-const full = document.getElementById("full");
-full.addEventListener("click", (event) => {
+const full = document.getElementById("full"); // a clip has none
+full?.addEventListener("click", (event) => {
   if (event.target.closest("[data-zoom]")) full.classList.toggle("is-actual");
   else if (event.target === full) full.close();
 });
-full.addEventListener("close", () => full.classList.remove("is-actual"));
-full.addEventListener("keydown", (event) => {
+full?.addEventListener("close", () => full.classList.remove("is-actual"));
+full?.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey) full.close();
 });
 

@@ -43,25 +43,57 @@ if (composer) {
     return `${why(lost.value)}; ${next.value} is chosen instead.`;
   };
 
+  /** A switch that a model does not have is off, and says why. */
+  const settleSwitch = (name, isOffered, why) => {
+    const box = composer.querySelector(`input[type=checkbox][name=${name}]`);
+    const wasOn = box.checked;
+    box.disabled = !isOffered;
+    box.closest("label").title = isOffered ? "" : why;
+    if (!isOffered) box.checked = false;
+    return wasOn && !isOffered ? `${why}.` : "";
+  };
+
+  const isClip = () => chosen("kind") === "video";
+  /** What one of the chosen kind costs at a size, in micro-USD; undefined where nobody has set it. */
+  const priceOf = (offer, size) => (isClip() ? offer.clip ?? undefined : offer.prices[size]);
+
   const refresh = () => {
     const offer = offers[chosen("model")];
     if (!offer) return;
     const changes = [
-      settle("aspect_ratio", (ratio) => offer.ratios.includes(ratio), (ratio) => `${offer.label} does not make ${ratio}`),
+      isClip()
+        ? settle("aspect_ratio", (ratio) => offer.clipRatios.includes(ratio), (ratio) => `No short video is made in ${ratio}`)
+        : settle("aspect_ratio", (ratio) => offer.ratios.includes(ratio), (ratio) => `${offer.label} does not make ${ratio}`),
       settle("image_size", (size) => size in offer.prices, (size) => `${offer.label} does not make ${size}`),
     ];
+    changes.push(
+      settle("count", (count) => offer.counts.includes(Number(count)), (count) => `${offer.label} does not make ${count} at once`),
+      settleSwitch("grounding", offer.grounding, `${offer.label} does not search`),
+      settleSwitch("include_thoughts", offer.thoughts, `${offer.label} shows no thoughts`),
+    );
+    const thinking = document.getElementById("thinking");
+    thinking.hidden = thinking.disabled = !offer.thinking.length;
+    const many = isClip() ? 1 : Number(chosen("count") ?? 1);
+    const styles = document.getElementById("styles");
+    styles.hidden = many < 2;
+    for (const field of styles.querySelectorAll("[data-style]")) {
+      field.hidden = Number(field.dataset.style) > many;
+      field.querySelector("input").disabled = field.hidden || styles.hidden;
+    }
     document.getElementById("changed").textContent = changes.filter(Boolean).join(" ");
     const size = chosen("image_size");
     for (const radio of composer.querySelectorAll("input[name=model]")) {
-      const price = offers[radio.value].prices[size] ?? Object.values(offers[radio.value].prices)[0];
+      const price = priceOf(offers[radio.value], size) ?? (isClip() ? undefined : Object.values(offers[radio.value].prices)[0]);
       radio.closest("label").querySelector(".price").textContent =
-        price === undefined ? "No price is set" : `${usd(price)} an image`;
+        price === undefined ? "No price is set" : `${usd(price)} ${isClip() ? "a video" : "an image"}`;
     }
-    document.getElementById("in-words").textContent = [offer.label, chosen("aspect_ratio"), size].join(" · ");
-    tellPrice(offer.prices[size]);
+    document.getElementById("in-words").textContent = [offer.label, chosen("aspect_ratio"), isClip() ? "Short video" : size, ...(many > 1 ? [`${many} images`] : [])].join(" · ");
+    tellPrice(priceOf(offer, size), many);
   };
 
-  const tellPrice = (price) => {
+  const tellPrice = (each, many) => {
+    const price = each === undefined ? undefined : each * many;
+    document.getElementById("each").textContent = many > 1 && each !== undefined ? `${many} × ${usd(each)}` : "";
     const words = price === undefined ? "No price" : usd(price);
     const shown = document.getElementById("price");
     if (shown.textContent !== words) shown.textContent = words; // spoken only when it is another one
@@ -103,6 +135,60 @@ if (composer) {
   document.addEventListener("balance", refresh);
   refresh();
   count();
+}
+
+// --- Pictures that are brought along --------------------------------------------------------------
+
+const brought = document.getElementById("brought");
+const picker = document.getElementById("picker");
+
+/** Add tiles to those that are chosen, each picture once. */
+function bring(tiles) {
+  for (const tile of tiles) {
+    const { value } = tile.querySelector("input");
+    brought.querySelector(`input[value="${CSS.escape(value)}"]`)?.closest("li").remove();
+    tile.querySelector("input").checked = true;
+    brought.append(tile);
+  }
+}
+
+if (brought) {
+  document.getElementById("pick").addEventListener("click", () => {
+    picker.returnValue = "";
+    picker.showModal();
+  });
+  picker.addEventListener("close", () => {
+    if (picker.returnValue !== "use") return;
+    bring([...picker.querySelectorAll("input:checked")].map((box) => box.closest("li")));
+  });
+  const files = document.getElementById("uploads");
+  files.addEventListener("change", async () => {
+    if (!files.files.length) return;
+    const button = files.closest("label");
+    const form = new FormData();
+    for (const file of files.files) form.append("uploads", file);
+    button.setAttribute("aria-busy", "true");
+    tellUpload("");
+    try {
+      const answer = await fetch(files.dataset.upload, {
+        method: "POST", body: form, headers: { "X-CSRFToken": csrfToken(), "HX-Request": "true" },
+      });
+      const content = parse(await answer.text());
+      if (answer.ok) bring([...content.querySelectorAll("li")]);
+      else tellUpload(content.querySelector("[role=alert]")?.textContent ?? "The picture could not be kept. Try again.");
+    } catch {
+      tellUpload("The server could not be reached. Try again.");
+    }
+    files.value = "";
+    button.removeAttribute("aria-busy");
+  });
+}
+
+function tellUpload(text) {
+  const place = document.getElementById("error-references");
+  place.textContent = text;
+  if (text) place.setAttribute("role", "alert");
+  else place.removeAttribute("role");
 }
 
 // --- Answers of the server ----------------------------------------------------------------------
@@ -171,6 +257,7 @@ function wishAsQuery() {
   const wish = new URLSearchParams(new FormData(composer));
   wish.delete("token");
   wish.delete("csrfmiddlewaretoken");
+  wish.delete("uploads"); // files do not fit into an address
   return wish;
 }
 

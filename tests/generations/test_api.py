@@ -43,6 +43,12 @@ def test_a_wish_is_answered_with_its_whole_state(client):
         "image_size": "0.5K",
         "count": 1,
         "modalities": ["IMAGE"],
+        "grounding": False,
+        "thinking": None,
+        "include_thoughts": False,
+        "styles": [],
+        "references": [],
+        "edit_of": None,
         "seed": 7,
     }
     assert body["cost"] == {"quoted": "0.058000", "held": "0.058000", "charged": "0.000000", "currency": "USD"}
@@ -63,7 +69,7 @@ REFUSED = {
     "unknown field": ({"prompt": "a", "sizee": "1K"}, "sizee"),
     "a ratio that Pro lacks": ({"prompt": "a", "model": "gemini-3-pro-image", "aspect_ratio": "8:1"}, "aspect_ratio"),
     "a size that Pro lacks": ({"prompt": "a", "model": "nano-banana-pro", "image_size": "0.5K"}, "image_size"),
-    "two pictures": ({"prompt": "a", "count": 2}, "count"),
+    "five pictures": ({"prompt": "a", "count": 5}, "count"),
     "a seed that is true": ({"prompt": "a", "seed": True}, "seed"),
     "text alone": ({"prompt": "a", "modalities": ["TEXT"]}, "modalities"),
     "a client_id that is no uuid": ({"prompt": "a", "client_id": "x"}, "client_id"),
@@ -218,7 +224,7 @@ def test_models_tell_sizes_shapes_and_prices(client):
     flash, pro = models["gemini-3.1-flash-image-preview"], models["gemini-3-pro-image-preview"]
     assert flash["is_default"] is True
     assert len(flash["aspect_ratios"]) == 14
-    assert {price["size"]: price["amount"] for price in flash["prices"]} == dict.fromkeys(
+    assert {price["size"]: price["amount"] for price in flash["prices"] if price["unit"] == "image"} == dict.fromkeys(
         ("0.5K", "1K", "2K", "4K"), "0.058000"
     )
     assert flash["prices"][0]["comparison"] == "0.068000"
@@ -226,6 +232,7 @@ def test_models_tell_sizes_shapes_and_prices(client):
         "1K": (134_000, True),
         "2K": (134_000, True),
         "4K": (240_000, True),
+        "720p": (300_000, True),
     }
 
 
