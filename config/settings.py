@@ -287,6 +287,8 @@ DEFAULT_IMAGE_SIZE = env.str("DEFAULT_IMAGE_SIZE", "1K" if ENVIRONMENT == "devel
 UPSTREAM_TIMEOUT_S = env.float("UPSTREAM_TIMEOUT_S", 0.0)  # 0: by size, see catalog.default_timeout_s
 UPSTREAM_DEADLINE_S = env.float("UPSTREAM_DEADLINE_S", 180.0)
 QUEUE_TIMEOUT_S = env.float("QUEUE_TIMEOUT_S", 900.0)
+# 0: never. The emulator's faults are asked for by name, one after the other, and each is to be seen.
+UPSTREAM_BREAKER_FAILURES = env.int("UPSTREAM_BREAKER_FAILURES", 0 if EMULATOR else 5)
 UPSTREAM_MAX_PAID_ATTEMPTS = env.int("UPSTREAM_MAX_PAID_ATTEMPTS", 2)
 UPSTREAM_MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # a 4K PNG is about 25 MB, 33 MB as base64
 

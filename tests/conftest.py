@@ -28,8 +28,9 @@ def _data_dir(settings, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _upstream_facts(monkeypatch):
+def _upstream_facts(monkeypatch, settings):
     """What one test's upstream did says nothing about the next one's, also on a shared Redis."""
+    settings.UPSTREAM_BREAKER_FAILURES = 5
     monkeypatch.setattr("generations.providers.shared_state.PREFIX", f"test-{uuid.uuid4().hex}:")
 
 

@@ -1,6 +1,6 @@
 """The circuit breaker: an upstream that fails again and again is left alone, and then tried by one call at a time.
 
-There is one for each upstream and model, shared by all workers. It opens at FAILURES failures that are at least half
+There is one for each upstream and model, shared by all workers. It opens at so many failures that are at least half
 of the calls that ended within WINDOW_S seconds, stays open for OPEN_S, and then lets one probe through: an answer
 closes it, another failure opens it again. Refusals (4xx), rate limits and blocked prompts are answers.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import structlog
+from django.conf import settings
 
 from generations.providers import shared_state
 from generations.providers.base import Provider
@@ -21,7 +22,6 @@ log = structlog.get_logger(__name__)
 State = Literal["closed", "open", "half-open"]
 
 FAILURE_OUTCOMES = frozenset({"unknown", "unavailable", "malformed"})
-FAILURES = 5
 SHARE = 0.5
 WINDOW_S = 30
 BUCKET_S = 3
@@ -140,7 +140,7 @@ def _is_failing(permit: Permit, bucket: int) -> bool:
     buckets = range(bucket - WINDOW_S // BUCKET_S + 1, bucket + 1)
     found = shared_state.get_many([_bucket(permit, each, kind) for each in buckets for kind in ("good", "bad")])
     bad = sum(found.get(_bucket(permit, each, "bad"), 0) for each in buckets)
-    return bad >= FAILURES and bad >= SHARE * sum(found.values())
+    return 0 < settings.UPSTREAM_BREAKER_FAILURES <= bad >= SHARE * sum(found.values())
 
 
 def _read(circuit: str) -> tuple[_Opening | None, int]:

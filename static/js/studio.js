@@ -451,3 +451,33 @@ if (live && runs) {
   window.addEventListener("pagehide", disconnect);
   window.addEventListener("pageshow", (event) => event.persisted && connect());
 }
+
+// Whether exactly this was made before, told before it is paid for again. Not by htmx, which complains in the console
+// of every request that a page leaves behind.
+const reuse = document.getElementById("reuse-offer");
+let reuseTimer = 0;
+let reuseRequest = null;
+
+async function lookForEarlier() {
+  reuseRequest?.abort();
+  if (!navigator.onLine) return;
+  reuseRequest = new AbortController();
+  const body = new URLSearchParams([...new FormData(reuse.closest("form"))].filter(([, value]) => typeof value === "string"));
+  try {
+    const headers = { "X-CSRFToken": csrfToken() };
+    const answer = await fetch(reuse.dataset.url, { method: "POST", body, headers, signal: reuseRequest.signal, redirect: "error" });
+    reuse.innerHTML = answer.ok ? await answer.text() : "";
+    localiseTimes(reuse);
+  } catch {
+    // Left, offline, or signed out: an offer that does not come is missed by nobody.
+  }
+}
+
+if (reuse) {
+  const soon = () => {
+    clearTimeout(reuseTimer);
+    reuseTimer = setTimeout(lookForEarlier, 700);
+  };
+  for (const name of ["input", "change"]) reuse.closest("form").addEventListener(name, soon);
+  soon();
+}

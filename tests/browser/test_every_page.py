@@ -24,6 +24,7 @@ PUBLIC = (
 OWN = (
     "/studio/",
     "/generations/",
+    "/status/",
     "/library/",
     "/library/trash/",
     "/account/",

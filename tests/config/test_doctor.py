@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
@@ -134,7 +135,7 @@ def test_metrics_need_a_token_outside_development(settings):
 
 
 def test_an_open_breaker_is_warned_about():
-    for _ in range(breaker.FAILURES):
+    for _ in range(settings.UPSTREAM_BREAKER_FAILURES):
         breaker.record(breaker.admit("wisgate", MODEL), "unavailable")
     found = line("Resilience")
     assert found.status == "warn"

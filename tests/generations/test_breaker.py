@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 from redis.exceptions import ConnectionError as RedisAway
 
@@ -48,7 +49,7 @@ def call(outcome, circuit=CIRCUIT):
 
 
 def open_it(circuit=CIRCUIT):
-    for _ in range(breaker.FAILURES):
+    for _ in range(settings.UPSTREAM_BREAKER_FAILURES):
         call("unavailable", circuit)
     assert breaker.state_of(*circuit) == "open"
 

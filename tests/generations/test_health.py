@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -100,7 +101,7 @@ def test_upstreams_do_not_mix(calls):
 
 
 def test_the_breaker_is_told():
-    for _ in range(breaker.FAILURES):
+    for _ in range(settings.UPSTREAM_BREAKER_FAILURES):
         breaker.record(breaker.admit("wisgate", MODEL), "unavailable")
     assert of(health.measure()).breaker == "open"
 
