@@ -106,7 +106,7 @@ def _bad_upstream() -> Iterator[CheckMessage]:
         )
     for name in ("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL"):
         address = urlsplit(getattr(settings, name))
-        if address.scheme not in ("http", "https") or not address.hostname:
+        if address.geturl() and (address.scheme not in ("http", "https") or not address.hostname):
             yield Error(
                 f"{name} is {getattr(settings, name)!r}.",
                 hint="Use an address such as https://wisgate.ai/v1beta.",
@@ -138,7 +138,7 @@ def _unsafe_production() -> Iterator[CheckMessage]:
         )
     for name in ("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL"):
         address = urlsplit(getattr(settings, name))
-        if address.scheme != "https" and address.hostname not in LOOPBACK:
+        if address.geturl() and address.scheme != "https" and address.hostname not in LOOPBACK:
             yield Error(
                 f"{name} is not https: the upstream key would cross the network in the clear.",
                 hint="Use an https:// address.",

@@ -241,6 +241,12 @@ def _native(case: _Case) -> Found:
     others = [model.label for model in _offered() if model.routes[0].protocol != "native" and "image" in model.kinds]
     if settings.EMULATOR:
         return ok("The emulator speaks the native protocol.")
+    if not settings.WISDOM_GATE_NATIVE_URL:
+        return warn(
+            "Only chat completions have an address: no grounding, thinking or edits.", "Set WISDOM_GATE_NATIVE_URL too."
+        )
+    if not settings.WISDOM_GATE_CHAT_URL:
+        return ok(f"{settings.WISDOM_GATE_NATIVE_URL}; chat completions have no address, so no clip can be made.")
     if others:
         return ok(f"{settings.WISDOM_GATE_NATIVE_URL}; other protocols serve {', '.join(others)}.")
     return ok(f"{settings.WISDOM_GATE_NATIVE_URL}, and chat completions behind it.")

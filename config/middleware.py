@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # anything else is not repeated into logs and answers
 
 
-class OnBothSides:
+class OnBothSides(ABC):
     """Middleware for both sides: `_answer` for WSGI, and `_answer_later`, the same with await, for ASGI."""
 
     sync_capable = True
@@ -39,11 +40,11 @@ class OnBothSides:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         return self._answer_later(request) if self._is_async else self._answer(request)
 
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer(self, request: HttpRequest) -> HttpResponseBase: ...
 
-    async def _answer_later(self, request: HttpRequest) -> HttpResponseBase:
-        raise NotImplementedError
+    @abstractmethod
+    async def _answer_later(self, request: HttpRequest) -> HttpResponseBase: ...
 
 
 class RequestIdMiddleware(OnBothSides):

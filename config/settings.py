@@ -272,8 +272,12 @@ def _upstream_keys() -> list[str]:
 
 
 WISDOM_GATE_KEYS = _upstream_keys()  # primary, then the next one during a rotation
-WISDOM_GATE_NATIVE_URL = env.str("WISDOM_GATE_NATIVE_URL", "https://wisgate.ai/v1beta").rstrip("/")
-WISDOM_GATE_CHAT_URL = env.str("WISDOM_GATE_CHAT_URL", "https://wisdom-gate.juheapi.com/v1").rstrip("/")
+WISDOM_GATE_NATIVE_URL = env.str("WISDOM_GATE_NATIVE_URL", "").rstrip("/")
+WISDOM_GATE_CHAT_URL = env.str("WISDOM_GATE_CHAT_URL", "").rstrip("/")
+if not WISDOM_GATE_NATIVE_URL and not WISDOM_GATE_CHAT_URL:
+    # Both or none: whoever names one address of another upstream must not have its key sent to WisGate by the other.
+    WISDOM_GATE_NATIVE_URL = "https://wisgate.ai/v1beta"
+    WISDOM_GATE_CHAT_URL = "https://wisdom-gate.juheapi.com/v1"
 UPSTREAM_CHAT_AUTH = env.str("UPSTREAM_CHAT_AUTH", "raw")
 UPSTREAM_LINK_HOSTS = [host.lower() for host in env.list("UPSTREAM_LINK_HOSTS", default=[])]
 EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS and ENVIRONMENT != "production")

@@ -21,6 +21,7 @@ def providers_for(spec: GenerationSpec) -> tuple[Provider, ...]:
     """
     routes = [route.protocol for route in catalog.get_model(spec.model).routes]
     able = [protocol for protocol in routes if PROTOCOLS[protocol].carries(spec)] or routes[:1]
+    able = [protocol for protocol in able if _where(protocol)[0]] or able[:1]
     first = PROTOCOLS[able[0]]
     alike = [each for each in able if spec.count == 1 or PROTOCOLS[each].is_batching == first.is_batching]
     return tuple(_provider(protocol, *_where(protocol)) for protocol in alike)

@@ -3,6 +3,7 @@
 The emulator speaks all of them, and so does any server whose addresses and keys are given instead.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -69,11 +70,13 @@ class WisGate(Provider):
             spool_path=spool_path,
         )
 
+    @abstractmethod
     def _path(self, spec: GenerationSpec) -> str:
-        raise NotImplementedError
+        """The path below the base address."""
 
+    @abstractmethod
     def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
-        raise NotImplementedError
+        """The body. Raises ValueError for more pictures than a request may carry."""
 
     def _credentials(self, key: str) -> dict[str, str]:
         """Raw, as the articles send it, or as a Bearer token."""

@@ -154,3 +154,16 @@ def test_another_host_is_the_sites_own_address(data_dir):
     assert "192.0.2.7" in values["ALLOWED_HOSTS"]
     assert read("SITE_URL", DATA_DIR=data_dir, HOST="0.0.0.0") == "http://127.0.0.1:8000"
     assert read("SITE_URL", DATA_DIR=data_dir, HOST="::1") == "http://[::1]:8000"
+
+
+@pytest.mark.parametrize(
+    ("environment", "native", "chat"),
+    [
+        ({}, "https://wisgate.ai/v1beta", "https://wisdom-gate.juheapi.com/v1"),
+        ({"WISDOM_GATE_NATIVE_URL": "https://other.example/v1beta/"}, "https://other.example/v1beta", ""),
+        ({"WISDOM_GATE_CHAT_URL": "https://other.example/v1"}, "", "https://other.example/v1"),
+    ],
+)
+def test_a_key_for_one_address_is_not_for_wisgates_other_one(environment, native, chat, tmp_path):
+    found = read("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL", DATA_DIR=str(tmp_path), **environment)
+    assert found == {"WISDOM_GATE_NATIVE_URL": native, "WISDOM_GATE_CHAT_URL": chat}

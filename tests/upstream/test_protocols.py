@@ -179,7 +179,8 @@ def test_a_redirect_is_not_followed_and_the_key_stays(served_by, elsewhere, make
     assert elsewhere.requests == []
 
 
-def test_what_a_protocol_cannot_carry_keeps_it_out():
+def test_what_a_protocol_cannot_carry_keeps_it_out(settings):
+    settings.EMULATOR = False  # with WisGate's own addresses
     plain = GenerationSpec.parse({"prompt": "a fox"}, default_image_size="1K")
     names = lambda spec: [provider.name for provider in current.providers_for(spec)]  # noqa: E731
     assert names(plain) == ["wisgate", "wisgate-chat"]
@@ -187,3 +188,27 @@ def test_what_a_protocol_cannot_carry_keeps_it_out():
         assert names(replace(plain, **change)) == ["wisgate"]
     # One call each by the native protocol cannot turn into one call for all in the middle.
     assert names(replace(plain, count=2)) == ["wisgate"]
+
+
+def test_a_protocol_without_an_address_is_not_asked(alice, upstream, make, settings):
+    settings.EMULATOR = False
+    settings.WISDOM_GATE_NATIVE_URL, settings.WISDOM_GATE_CHAT_URL = upstream.native_url, ""
+    settings.WISDOM_GATE_KEYS = ["key-one"]
+    before = balance(alice)
+    upstream.answers(native.unauthenticated())
+    generation = make()
+    assert outcomes(generation) == ["auth"]
+    assert [request.protocol for request in upstream.requests] == ["native"]
+    assert balance(alice) == before
+    assert audit() == []
+
+
+def test_with_a_chat_address_alone_native_is_not_asked(alice, upstream, make, settings):
+    settings.EMULATOR = False
+    settings.WISDOM_GATE_NATIVE_URL, settings.WISDOM_GATE_CHAT_URL = "", upstream.chat_url
+    settings.WISDOM_GATE_KEYS = ["key-one"]
+    upstream.answers(chat.by_json(chat.picture(png()), chat.picture(png())))
+    generation = make(count=2)
+    assert generation.status == Status.SUCCEEDED
+    assert [request.protocol for request in upstream.requests] == ["chat"]
+    assert balance(alice)[2] == 2 * PRICE
