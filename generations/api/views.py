@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -18,7 +19,8 @@ from accounts.errors import InvalidInput
 from accounts.ledger import format_usd
 from accounts.models import Price
 from gallery.api.views import AnyAccept
-from generations import catalog, services
+from gallery.delivery import serve_preview
+from generations import catalog, interim, services
 from generations.api.bodies import generation_bodies, generation_body
 from generations.api.serializers import (
     AccountSerializer,
@@ -138,6 +140,17 @@ class GenerationEvents(GenerationDetail):
     def get(self, request: Request, public_id: str) -> Response:
         """Server-sent events: queued, running, progress, output, succeeded, failed, canceled; ends with the job."""
         return super().get(request, public_id)
+
+
+class DraftFile(APIView):
+    required_scopes = {"GET": "read"}
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(operation_id="generations_draft", responses={(200, "image/webp"): OpenApiTypes.BINARY})
+    def get(self, request: Request, public_id: str, draft_id: str) -> HttpResponseBase:
+        """A small copy of a draft, while the call that brought it is in flight; not found once it has ended."""
+        preview = interim.find_preview(user=caller(request), generation_id=public_id, public_id=draft_id)
+        return serve_preview(bytes(preview.content), made_at=preview.created_at)
 
 
 class ModelList(APIView):
