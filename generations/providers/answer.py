@@ -1,4 +1,4 @@
-"""An upstream's answer, and its file: a line of JSON (status, headers, whether it broke off), then the body as it came."""
+"""An upstream's answer, and its file: a line of JSON (status, headers, did it break off), then the body as it came."""
 
 import os
 from collections.abc import Iterator, Mapping
