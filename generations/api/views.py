@@ -31,6 +31,7 @@ from generations.api.serializers import (
     ModelSerializer,
 )
 from generations.models import Generation
+from generations.providers.current import kinds_of
 from generations.spec import parse_create_body
 
 IDEMPOTENCY_HEADER = OpenApiParameter(
@@ -168,12 +169,13 @@ class ModelList(APIView):
 
 def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
     in_force = {(row.unit, row.size): row for row in prices}
-    offered = [(kind, size) for kind in model.kinds for size in model.sizes_of(kind)]
+    kinds = kinds_of(model)
+    offered = [(kind, size) for kind in kinds for size in model.sizes_of(kind)]
     return {
         "id": model.id,
         "label": model.label,
         "aliases": list(model.aliases),
-        "kinds": list(model.kinds),
+        "kinds": list(kinds),
         "sizes": list(model.sizes),
         "aspect_ratios": list(model.aspect_ratios),
         "capabilities": asdict(model.capabilities),

@@ -40,12 +40,13 @@ NOTHING = Brought()
 class Provider(ABC):
     """One upstream by one protocol. `key_count` keys may be tried; a key itself never leaves the provider.
 
-    `is_batching` says that one call can bring all the pictures of a wish.
+    `is_batching` says that one call can bring all the pictures of a wish; `kinds` is what can be asked for there.
     """
 
     name: str
     key_count: int
     is_batching: bool = False
+    kinds: tuple[str, ...] = ("image",)
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:

@@ -125,7 +125,7 @@ class Native(WisGate):
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
-        return spec.kind == "image"
+        return spec.kind in cls.kinds
 
     def _path(self, spec: GenerationSpec) -> str:
         return gemini.request_path(self.upstream_model(spec))
@@ -159,6 +159,7 @@ class Chat(WisGate):
     name = "wisgate-chat"
     protocol = "chat"
     is_batching = True
+    kinds = ("image", "video")
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
@@ -191,7 +192,7 @@ class Images(WisGate):
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
-        return Chat.carries(spec) and spec.kind == "image" and not spec.references and spec.modalities == ("IMAGE",)
+        return Chat.carries(spec) and spec.kind in cls.kinds and not spec.references and spec.modalities == ("IMAGE",)
 
     def _path(self, spec: GenerationSpec) -> str:
         return openai.images.REQUEST_PATH
