@@ -12,9 +12,12 @@ from PIL import Image as Pillow
 
 from accounts import ledger
 from gallery.models import Blob
+from generations import pipeline
 from generations.audit import audit
 from generations.events import Watch
 from generations.models import Attempt, DraftPreview, Generation, Status
+from generations.providers.answer import open_answer
+from generations.spec import GenerationSpec
 from tests import people
 from tests.upstream import native, trouble
 from tests.upstream.pictures import png
@@ -266,3 +269,16 @@ def test_the_pictures_of_one_wish_stream_side_by_side(alice, served_by, painting
     assert (made.status, outcomes(made), methods(upstream)) == (Status.SUCCEEDED, ["ok"] * 3, [STREAM] * 3)
     assert made.outputs.filter(is_draft=False).count() == 3
     assert (money(alice)[1:], DraftPreview.objects.count()) == ((0, 3 * PRICE), 0)
+
+
+def test_a_broken_stream_is_adopted_as_it_was_left(served_by, tmp_path):
+    served_by("native").answers(native.stream(part(THOUGHT), part(PICTURE), Cut()))
+    spec = GenerationSpec.parse({"prompt": "a fox", "include_thoughts": True}, default_image_size="1K")
+    [provider] = pipeline.providers_for(spec)
+    path, seen = tmp_path / "a.reply", []
+    answer = provider.send(spec, key_index=0, timeout_s=5.0, spool_path=path, on_piece=seen.append)
+    adopted = open_answer(path)
+    assert (adopted.is_stream, adopted.is_broken, adopted.offset) == (True, True, answer.offset)
+    assert adopted.read_body() == native.stream(part(THOUGHT), part(PICTURE)).content
+    assert (provider.read(adopted).outcome, len(provider.read(adopted).pictures)) == (None, 1)
+    assert [piece.text for piece in seen] == ["First a fox. "]
