@@ -33,10 +33,11 @@ def thoughts_of(generation: Generation) -> str:
 
 
 def previews_of(generation: Generation) -> list[DraftPreview]:
-    """The drafts that have come of the calls in flight; reads `attempts` and their `previews`."""
+    """The drafts that have come of the calls in flight, in their order; reads `attempts` and their `previews`."""
     if generation.is_terminal:
         return []
-    return [preview for attempt in _calls(generation) for preview in attempt.previews.all()]
+    previews = [preview for attempt in _calls(generation) for preview in attempt.previews.all()]
+    return sorted(previews, key=lambda preview: preview.pk)
 
 
 def grounding_of(generation: Generation) -> Grounding | None:

@@ -167,6 +167,19 @@ def test_drafts_of_other_people_and_of_other_jobs_are_not_found(lease, attempt, 
     assert client.get(address.replace(str(attempt.generation.public_id), str(preview.public_id))).status_code == 404
 
 
+def test_drafts_keep_the_number_that_they_came_with(lease, attempt, alice, client):
+    later = Attempt.objects.create(
+        generation_id=lease.generation_id, run=1, number=2, slot=1, fence=1, upstream="wisgate", upstream_model="m"
+    )
+    came = [
+        DraftPreview.objects.create(attempt=each, content=b"x", width=1, height=1, dominant_colour="#000000")
+        for each in (later, attempt, later)
+    ]
+    client.force_login(alice)
+    body = client.get(f"/api/v1/generations/{attempt.generation.public_id}").json()
+    assert [preview["id"] for preview in body["draft_previews"]] == [str(each.public_id) for each in came]
+
+
 # How much of an answer is looked at
 
 
