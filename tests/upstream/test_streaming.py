@@ -1,18 +1,21 @@
 """Thoughts and drafts while the job runs: a stream of a server that shares no code with the emulator, held at will."""
 
+import asyncio
 import io
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from PIL import Image as Pillow
 
 from accounts import ledger
 from gallery.models import Blob
 from generations import pipeline
+from generations.api import waiting
 from generations.audit import audit
 from generations.events import Watch
 from generations.models import Attempt, DraftPreview, Generation, Status
@@ -122,6 +125,34 @@ def test_thoughts_and_drafts_are_seen_while_it_is_painted(alice, bob, alice_key,
     assert not DraftPreview.objects.exists()
     assert Blob.objects.count() == 2
     assert audit() == []
+
+
+def test_the_event_stream_tells_each_step_as_progress(served_by, painting):
+    start, more, end = (threading.Event() for _ in range(3))
+    steps = [start, part(THOUGHT), more, part(DRAFT), end, part(PICTURE, finish="STOP")]
+    served_by("native").answers(native.stream(*steps))
+
+    async def follow(pk):
+        told = []
+        async for block in waiting._events(pk, RequestFactory().get("/"), 0):
+            lines = dict(line.split(": ", 1) for line in block.decode().strip().split("\n") if not line.startswith(":"))
+            if not lines:
+                continue
+            body = json.loads(lines["data"])
+            told.append((lines["event"], body["thoughts"], len(body["draft_previews"]), len(body["drafts"])))
+            for event, is_due in ((start, True), (more, body["thoughts"]), (end, body["draft_previews"])):
+                if is_due:
+                    event.set()
+        return told
+
+    with painting() as (generation, result):
+        told = asyncio.run(follow(generation.pk))
+        result()
+    steps = list(dict.fromkeys(told))
+    assert steps[0] == ("running", None, 0, 0)
+    assert ("progress", "First a fox. ", 0, 0) in steps
+    assert ("progress", "First a fox. ", 1, 0) in steps
+    assert steps[-2:] == [("output", "First a fox. ", 0, 1), ("succeeded", "First a fox. ", 0, 1)]
 
 
 def test_what_was_shown_of_a_stream_that_breaks_is_gone_with_it(alice, alice_key, served_by, painting, settings):
