@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -152,7 +151,7 @@ class Interim:
             except (ImageRejected, OSError, DecodePoolError) as error:
                 log.info("draft_not_shown", attempt=str(attempt.public_id), reason=str(error))
             finally:
-                Path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
         return previews
 
     def _write(self, looked_at: list[tuple[Attempt, str, list[Preview]]]) -> None:

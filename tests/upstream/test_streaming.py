@@ -60,11 +60,13 @@ def until(pk, condition):
 
 
 @pytest.fixture
-def painting(make, upstream):
+def painting(make, upstream, settings):
     """Work on a wish in a thread; yields its row, once its call has arrived, and what brings it when it has ended."""
 
     @contextmanager
     def paint(**fields):
+        settings.UPSTREAM_TIMEOUT_S = 120.0  # the test holds the stream for as long as its own requests take
+
         def work():
             try:
                 return make(include_thoughts=True, thinking="high", **fields)
