@@ -280,6 +280,7 @@ if not WISDOM_GATE_NATIVE_URL and not WISDOM_GATE_CHAT_URL:
     WISDOM_GATE_CHAT_URL = "https://wisdom-gate.juheapi.com/v1"
 UPSTREAM_CHAT_AUTH = env.str("UPSTREAM_CHAT_AUTH", "raw")
 UPSTREAM_LINK_HOSTS = [host.lower() for host in env.list("UPSTREAM_LINK_HOSTS", default=[])]
+UPSTREAM_STREAMING = env.bool("UPSTREAM_STREAMING", True)
 EMULATOR = env.bool("EMULATOR", not WISDOM_GATE_KEYS and ENVIRONMENT != "production")
 # Where the emulator of this instance listens, and its random key: run.py and shell commands set both.
 EMULATOR_URL = env.str("EMULATOR_URL", "")

@@ -1,5 +1,6 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -11,11 +12,44 @@ from django.utils import timezone
 from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
 from gallery import storage
-from gallery.decode_pool import verifier
+from gallery.decode_pool import renderer, verifier
 from gallery.errors import UploadNotAPicture, UploadTooLarge
-from gallery.imaging import UPLOAD_LIMITS, ImageFacts, ImageRejected, make_upload_copy
+from gallery.imaging import (
+    OUTPUT_LIMITS,
+    UPLOAD_LIMITS,
+    ImageFacts,
+    ImageRejected,
+    RenditionTarget,
+    make_renditions,
+    make_upload_copy,
+    verify_image,
+)
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Image
 from gallery.video import VideoFacts
+
+PREVIEW_SIDE = 320
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A small WebP copy that was never kept as a file; `dominant_colour` is "#rrggbb"."""
+
+    content: bytes
+    width: int
+    height: int
+    dominant_colour: str
+
+
+def make_preview(path: Path) -> Preview:
+    """A small copy of a picture that may be gone in a minute, verified as if it were kept; nothing is stored.
+
+    Raises ImageRejected, OSError and DecodePoolError.
+    """
+    facts = verifier.run(verify_image, str(path), limits=OUTPUT_LIMITS)
+    with storage.staged(".webp") as copy:
+        (made,) = renderer.run(make_renditions, str(path), [RenditionTarget(path=str(copy), long_side=PREVIEW_SIDE)])
+        content = copy.read_bytes()
+    return Preview(content=content, width=made.width, height=made.height, dominant_colour=facts.dominant_colour)
 
 
 def keep_picture(*, path: Path, facts: ImageFacts) -> str:

@@ -7,7 +7,7 @@ from django.db.models import Count, F, Q
 from accounts.audit import Violation, audit_ledger, snapshot
 from accounts.ledger import VERDICT_CODES
 from accounts.models import Transfer
-from generations.models import TERMINAL, Attempt, Generation, Output, Status
+from generations.models import TERMINAL, Attempt, DraftPreview, Generation, Output, Status
 
 CHARGED = Count("outputs", filter=Q(outputs__is_draft=False))
 
@@ -52,6 +52,9 @@ def _audit_generations() -> Iterator[Violation]:
         "unfinished_without_hold": Generation.objects.unfinished().filter(hold__resolution__isnull=False),
         "ended_with_open_attempt": Generation.objects.filter(status__in=TERMINAL, attempts__outcome=Attempt.SENT),
         "ended_with_lease": Generation.objects.filter(status__in=TERMINAL).exclude(lease_owner=""),
+        "ended_with_draft_preview": Generation.objects.filter(
+            status__in=TERMINAL, attempts__in=DraftPreview.objects.values("attempt")
+        ),
         "hold_of_another_generation": paid_for.exclude(hold__debit__owner=F("user")),
         "reused_with_money": reused.filter(Q(hold__isnull=False) | ~Q(charged_micros=0) | ~Q(quoted_micros=0)),
         "reused_with_pictures_of_its_own": reused.filter(outputs__isnull=False),

@@ -1,9 +1,9 @@
-"""What stood behind a picture: the model's thoughts and the pages it found. Third-party: only ever shown as text."""
+"""What stands behind a picture: the model's thoughts and drafts, and the pages it found. Third-party: shown as text."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from generations.models import Attempt, Evidence, Generation
+from generations.models import Attempt, DraftPreview, Evidence, Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Grounding:
 def thoughts_of(generation: Generation) -> str:
     """What the model thought in the last run, the calls parted by an empty line; reads `attempts`."""
     return "\n\n".join(attempt.thoughts for attempt in _calls(generation) if attempt.thoughts)
+
+
+def previews_of(generation: Generation) -> list[DraftPreview]:
+    """The drafts that have come of the calls in flight, in their order; reads `attempts` and their `previews`."""
+    if generation.is_terminal:
+        return []
+    previews = [preview for attempt in _calls(generation) for preview in attempt.previews.all()]
+    return sorted(previews, key=lambda preview: preview.pk)
 
 
 def grounding_of(generation: Generation) -> Grounding | None:

@@ -30,15 +30,16 @@ from gallery.models import Image
 from gallery.renditions import LONG_SIDES
 from gallery.tiles import Clip, clip_of
 from generations import catalog
-from generations.background import Grounding, grounding_of, thoughts_of
+from generations.background import Grounding, grounding_of, previews_of, thoughts_of
 from generations.estimates import Estimate, estimate, typical_latency_s
-from generations.models import Attempt, Generation, GenerationQuerySet, Output, Status
+from generations.models import Attempt, DraftPreview, Generation, GenerationQuerySet, Output, Status
 from generations.outcomes import OUTCOMES
 from generations.slots import Shortfall, Slot, shortfall_of, slots_of
 from generations.spec import GenerationSpec
 
 PROMPT_CHARS = 200  # a page of cards stays small; the whole prompt is on the generation's own page
 NAME_CHARS = 70
+THINKING_CHARS = 600  # the end of what is being thought, on a card that changes twice a second
 
 Step = Literal["done", "now", "ahead"]
 Tone = Literal["bad", "warn", "info"]
@@ -125,6 +126,7 @@ class Card:
     attempts: tuple[AttemptLine, ...]
     pictures: tuple[Picture, ...]
     drafts: tuple[Picture, ...]
+    previews: tuple[DraftPreview, ...]
     thoughts: str
     grounding: Grounding | None
     entries: tuple[int, ...]
@@ -221,6 +223,18 @@ class Card:
         return next((stage.word for stage in self.stages if stage.step == "now"), "")
 
     @property
+    def thinking(self) -> str:
+        """What the model thinks at this moment: all of it on the page of the run, elsewhere the end."""
+        if self.whole or len(self.thoughts) <= THINKING_CHARS:
+            return self.thoughts
+        return "…" + self.thoughts[-THINKING_CHARS:].lstrip()
+
+    @property
+    def face(self) -> str:
+        """Changes with whatever the card of an unfinished job shows, but for its thoughts, its drafts and the time."""
+        return f"{self.stage_word} {self.ready_count} {self.attempt_number} {self.is_cancelling:d}"
+
+    @property
     def queued_ms(self) -> int:
         generation = self.generation
         return _ms_between(generation.queued_at, generation.started_at or timezone.now())
@@ -279,11 +293,24 @@ def load_attempts(generations: Iterable[Generation]) -> None:
         .annotate(has_entry=has_entry)
         .defer("raw_answer", "usage", "detail", "text", "text_signature", "evidence__rendered_content")
     )
-    prefetch_related_objects(list(generations), Prefetch("attempts", queryset=attempts))
+    generations = list(generations)
+    prefetch_related_objects(generations, Prefetch("attempts", queryset=attempts))
+    thinking = [each for each in generations if _is_thinking(each)]
+    if thinking:
+        previews = Prefetch("attempts__previews", queryset=DraftPreview.objects.defer("content"))
+        prefetch_related_objects(thinking, previews)
+
+
+def _is_thinking(generation: Generation) -> bool:
+    """Whether there may be thoughts and drafts before there is a picture."""
+    return generation.status == Status.RUNNING and bool(generation.spec.get("include_thoughts"))
 
 
 def make_cards(generations: Sequence[Generation], *, whole: bool = False) -> list[Card]:
-    """Cards of rows of `runs_of`; two queries, and one for each latency that nobody has asked for lately."""
+    """Cards of rows of `runs_of`; two queries, and one for each latency that nobody has asked for lately.
+
+    While a job thinks aloud it is one more.
+    """
     load_pictures(generations)
     load_attempts(generations)
     return [_card(generation, whole=whole) for generation in generations]
@@ -302,6 +329,7 @@ def _card(generation: Generation, *, whole: bool) -> Card:
         attempts=tuple(attempt_line(attempt) for attempt in generation.attempts.all()),
         pictures=tuple(picture_of(output.image) for output in outputs),
         drafts=tuple(picture_of(output.image) for output in drafts) if spec.include_thoughts else (),
+        previews=tuple(previews_of(generation)) if _is_thinking(generation) else (),
         thoughts=thoughts_of(generation) if spec.include_thoughts else "",
         grounding=grounding_of(generation),
         entries=tuple(attempt.number for attempt in calls if getattr(attempt, "has_entry", False)),

@@ -15,6 +15,7 @@ from accounts.errors import InvalidInput
 from generations import catalog
 from generations.errors import UnknownModel
 from generations.models import Generation
+from generations.providers.current import kinds_of
 from generations.spec import MAX_PROMPT_CHARS, MAX_STYLE_CHARS, GenerationSpec, canonical_json, parse_create_body
 
 # A draft is kept in the session: more than anybody can send, and less than would hurt the database.
@@ -105,7 +106,7 @@ class Composer:
         except UnknownModel:
             model = catalog.get_model(catalog.DEFAULT_MODEL_ID)
         size = catalog.canonical_size(self.image_size)
-        kind = self.kind if self.kind in model.kinds else "image"
+        kind = self.kind if self.kind in kinds_of(model) else "image"
         offered = self.aspect_ratio in model.aspect_ratios_of(kind)
         ratio = self.aspect_ratio if offered else catalog.DEFAULT_ASPECT_RATIO
         size = size if size in model.sizes else model.default_size(settings.DEFAULT_IMAGE_SIZE)

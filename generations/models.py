@@ -66,7 +66,8 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         evidence = models.Prefetch("attempts__evidence", Evidence.objects.defer("rendered_content"))
         outputs = Output.objects.select_related("image__blob").defer("thought_signature")
         reused = models.Prefetch("reused_from__outputs", outputs)
-        return self.prefetch_related("attempts", evidence, models.Prefetch("outputs", outputs), reused)
+        previews = models.Prefetch("attempts__previews", DraftPreview.objects.defer("content"))
+        return self.prefetch_related("attempts", evidence, previews, models.Prefetch("outputs", outputs), reused)
 
 
 class Generation(models.Model):
@@ -224,6 +225,27 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.generation_id}#{self.number} {self.outcome}"
+
+
+class DraftPreview(models.Model):
+    """A small copy of a draft, while the call that brings it is in flight; it goes when the call is concluded.
+
+    Not a picture of the gallery: of the drafts that were asked for, those of the call that succeeds become Outputs.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="previews")
+    content = models.BinaryField()  # WebP of our own making, never the bytes that came
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    dominant_colour = models.CharField(max_length=7)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
 
 
 class Output(models.Model):

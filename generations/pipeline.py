@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from accounts.users import user_token
 from generations import brought, catalog, events, leases, settlement, spool
+from generations.interim import Interim
 from generations.leases import Lease, LeaseLost
 from generations.models import Attempt, Generation
 from generations.outcomes import OUTCOMES, UNREADABLE
@@ -226,13 +227,19 @@ def _write_attempts(job: Job, ways: dict[int, Way]) -> list[Call]:
 def _call_all(job: Job, calls: list[Call]) -> list[tuple[Call, Yield]]:
     """Make the calls at once; each is concluded when it ends, so that a crash forgets none that has ended."""
     connection.close()  # hundreds of waiting calls would otherwise hold hundreds of PostgreSQL connections
+    with Interim(job.lease) as interim:
+        return _call_each(job, calls, interim)
+
+
+def _call_each(job: Job, calls: list[Call], interim: Interim) -> list[tuple[Call, Yield]]:
     if len(calls) == 1:
-        results = [(calls[0], _call(job, calls[0]))]
-        _conclude(job, calls[0].attempt, results[0][1])
-        return results
+        result = _call(job, calls[0], interim)
+        interim.close()
+        _conclude(job, calls[0].attempt, result)
+        return [(calls[0], result)]
     results = []
     with ThreadPoolExecutor(len(calls), thread_name_prefix="slot") as pool:
-        pending = {pool.submit(_call, job, call): call for call in calls}
+        pending = {pool.submit(_call, job, call, interim): call for call in calls}
         for done in as_completed(pending):
             call, result = pending[done], done.result()
             _conclude(job, call.attempt, result)
@@ -241,10 +248,10 @@ def _call_all(job: Job, calls: list[Call]) -> list[tuple[Call, Yield]]:
     return results
 
 
-def _call(job: Job, call: Call) -> Yield:
+def _call(job: Job, call: Call, interim: Interim) -> Yield:
     """Touches no database: it runs in a thread of its own when there are several."""
     try:
-        result = _ask(job, call)
+        result = _ask(job, call, interim)
     except BaseException:
         breaker.abandon(call.permit)
         raise
@@ -254,7 +261,7 @@ def _call(job: Job, call: Call) -> Yield:
     return result
 
 
-def _ask(job: Job, call: Call) -> Yield:
+def _ask(job: Job, call: Call, interim: Interim) -> Yield:
     timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size)
     started = time.monotonic()
     try:
@@ -264,6 +271,7 @@ def _ask(job: Job, call: Call) -> Yield:
             timeout_s=max(1.0, min(timeout_s, _remaining_s(job.generation))),
             spool_path=spool.reply_path(call.attempt),
             brought=call.brought,
+            on_piece=interim.sink(call.attempt) if call.spec.include_thoughts else None,
         )
     except ProviderError as error:
         return Yield(conclusion=Conclusion(outcome=error.outcome, detail=error.detail, elapsed_ms=error.elapsed_ms))

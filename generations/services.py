@@ -14,15 +14,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import ledger, quotas
-from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceError
+from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
-from generations import events, reusing, settlement
+from generations import catalog, events, reusing, settlement
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
 from generations.providers import breaker
-from generations.providers.current import providers_for
+from generations.providers.current import kinds_of, providers_for
 from generations.spec import GenerationSpec
 from generations.tasks import run_generation
 
@@ -91,6 +91,7 @@ def submit(
             return answer
         check_brought(user, spec)
         price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
+        _refuse_uncarried(spec)
         _refuse_while_away(spec)
         try:
             with transaction.atomic():
@@ -112,6 +113,14 @@ def submit(
 def find_reusable(*, user: User, spec: GenerationSpec, ignore_case: bool = False) -> Generation | None:
     """What `submit(reuse=True)` would answer with; with `ignore_case` also a text that differs in case only."""
     return reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case)
+
+
+def _refuse_uncarried(spec: GenerationSpec) -> None:
+    """Raises InvalidInput for a kind that none of the addresses here carries: no attempt could bring it."""
+    kinds = kinds_of(catalog.get_model(spec.model))
+    if spec.kind not in kinds:
+        allowed = ", ".join(f'"{kind}"' for kind in kinds)
+        raise InvalidInput.of("kind", f'kind "{spec.kind}" has no upstream on this server; allowed: {allowed}.')
 
 
 def _refuse_while_away(spec: GenerationSpec) -> None:
@@ -218,6 +227,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
+    _refuse_uncarried(spec)
     _refuse_while_away(spec)
     now = timezone.now()
     with transaction.atomic():

@@ -131,6 +131,8 @@ def conclude_attempt(
         size_count=sum(each.image_size for each in honoured),
         finished_at=timezone.now(),
     )
+    if concluded and spec.include_thoughts:
+        attempt.previews.all().delete()  # those of a call that succeeds are among its pictures
     if concluded and delivery.grounding:
         _keep_evidence(attempt, delivery.grounding)
     if concluded and cost:

@@ -21,6 +21,11 @@ def picture_path(attempt: Attempt, index: int = 0) -> Path:
     return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.{index}.picture"
 
 
+def draft_path(attempt: Attempt, index: int) -> Path:
+    """Where a draft lies that is looked at before the answer is whole."""
+    return Path(settings.SPOOL_DIR) / f"{attempt.public_id.hex}.{index}.draft"
+
+
 def adopt(attempt: Attempt) -> Answer | None:
     """The answer that a dead worker had received for this attempt, if it had."""
     return open_answer(reply_path(attempt))

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 
 from accounts.ledger import format_usd
 from gallery.api.serializers import image_body
-from generations.background import grounding_of, thoughts_of
+from generations.background import grounding_of, previews_of, thoughts_of
 from generations.estimates import Estimate, estimate_all
-from generations.models import Generation, Status
+from generations.models import DraftPreview, Generation, Status
 from generations.outcomes import OUTCOMES
 from generations.spec import GenerationSpec
 
@@ -46,6 +46,7 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "text": generation.text or None,
         "thoughts": (thoughts_of(generation) or None) if spec.include_thoughts else None,
         "drafts": [image_body(output.image, request) for output in outputs if output.is_draft],
+        "draft_previews": [_preview(generation, preview, request) for preview in previews_of(generation)],
         "grounding": _grounding(generation),
         "cost": {
             "quoted": format_usd(generation.quoted_micros),
@@ -73,6 +74,16 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "elapsed_ms": _elapsed_ms(generation),
         "version": generation.version,
         "links": _links(generation, request),
+    }
+
+
+def _preview(generation: Generation, preview: DraftPreview, request: HttpRequest | None) -> dict[str, Any]:
+    return {
+        "id": str(preview.public_id),
+        "width": preview.width,
+        "height": preview.height,
+        "dominant_colour": preview.dominant_colour,
+        "url": f"{_address(generation, request)}/drafts/{preview.public_id}",
     }
 
 
@@ -108,6 +119,10 @@ def _elapsed_ms(generation: Generation) -> int | None:
 
 
 def _links(generation: Generation, request: HttpRequest | None) -> dict[str, str]:
-    path = f"/api/v1/generations/{generation.public_id}"
-    base = request.build_absolute_uri(path) if request else settings.SITE_URL + path
+    base = _address(generation, request)
     return {"self": base, "events": f"{base}/events", "cancel": f"{base}/cancel"}
+
+
+def _address(generation: Generation, request: HttpRequest | None) -> str:
+    path = f"/api/v1/generations/{generation.public_id}"
+    return request.build_absolute_uri(path) if request else settings.SITE_URL + path

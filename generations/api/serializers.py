@@ -74,6 +74,14 @@ class SourceSerializer(serializers.Serializer):
     domain = serializers.CharField(allow_blank=True)
 
 
+class DraftPreviewSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    dominant_colour = serializers.CharField()
+    url = serializers.URLField(help_text="A small WebP copy, until the call that brought it ends.")
+
+
 class GroundingSerializer(serializers.Serializer):
     queries = serializers.ListField(child=serializers.CharField())
     sources = SourceSerializer(many=True)
@@ -118,8 +126,11 @@ class GenerationSerializer(serializers.Serializer):
     parameters = serializers.DictField()
     images = ImageSerializer(many=True)
     text = serializers.CharField(allow_null=True)
-    thoughts = serializers.CharField(allow_null=True, help_text="What the model thought, with include_thoughts.")
+    thoughts = serializers.CharField(
+        allow_null=True, help_text="What the model thought, with include_thoughts; grows during the job."
+    )
     drafts = ImageSerializer(many=True, help_text="Pictures of the model's thinking, never charged, in no list.")
+    draft_previews = DraftPreviewSerializer(many=True, help_text="Drafts of a picture that is being painted.")
     grounding = GroundingSerializer(allow_null=True, help_text="What a search brought, as long as it is kept.")
     cost = CostSerializer()
     attempts = AttemptSerializer(many=True)

@@ -6,6 +6,7 @@ from generations.api import views
 from generations.api.waiting import streams_events, waits_when_asked
 
 ID = r"(?P<public_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+DRAFT_ID = ID.replace("public_id", "draft_id")
 
 urlpatterns = [
     re_path(r"^models/?$", views.ModelList.as_view(), name="models"),
@@ -16,6 +17,7 @@ urlpatterns = [
     re_path(
         rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"
     ),
+    re_path(rf"^generations/{ID}/drafts/{DRAFT_ID}/?$", views.DraftFile.as_view(), name="generation-draft"),
     re_path(r"^account/?$", views.Account.as_view(), name="account"),
     re_path(r"^account/limits/?$", views.AccountLimits.as_view(), name="account-limits"),
 ]

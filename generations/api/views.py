@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -18,7 +19,8 @@ from accounts.errors import InvalidInput
 from accounts.ledger import format_usd
 from accounts.models import Price
 from gallery.api.views import AnyAccept
-from generations import catalog, services
+from gallery.delivery import serve_preview
+from generations import catalog, interim, services
 from generations.api.bodies import generation_bodies, generation_body
 from generations.api.serializers import (
     AccountSerializer,
@@ -29,6 +31,7 @@ from generations.api.serializers import (
     ModelSerializer,
 )
 from generations.models import Generation
+from generations.providers.current import kinds_of
 from generations.spec import parse_create_body
 
 IDEMPOTENCY_HEADER = OpenApiParameter(
@@ -140,6 +143,17 @@ class GenerationEvents(GenerationDetail):
         return super().get(request, public_id)
 
 
+class DraftFile(APIView):
+    required_scopes = {"GET": "read"}
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(operation_id="generations_draft", responses={(200, "image/webp"): OpenApiTypes.BINARY})
+    def get(self, request: Request, public_id: str, draft_id: str) -> HttpResponseBase:
+        """A small copy of a draft, while the call that brought it is in flight; not found once it has ended."""
+        preview = interim.find_preview(user=caller(request), generation_id=public_id, public_id=draft_id)
+        return serve_preview(bytes(preview.content), made_at=preview.created_at)
+
+
 class ModelList(APIView):
     required_scopes = {"GET": "read"}
 
@@ -155,12 +169,13 @@ class ModelList(APIView):
 
 def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
     in_force = {(row.unit, row.size): row for row in prices}
-    offered = [(kind, size) for kind in model.kinds for size in model.sizes_of(kind)]
+    kinds = kinds_of(model)
+    offered = [(kind, size) for kind in kinds for size in model.sizes_of(kind)]
     return {
         "id": model.id,
         "label": model.label,
         "aliases": list(model.aliases),
-        "kinds": list(model.kinds),
+        "kinds": list(kinds),
         "sizes": list(model.sizes),
         "aspect_ratios": list(model.aspect_ratios),
         "capabilities": asdict(model.capabilities),

@@ -1,4 +1,4 @@
-"""An upstream's answer, and its file: one line of JSON (status, headers), then the body exactly as it came."""
+"""An upstream's answer, and its file: a line of JSON (status, headers, did it break off), then the body as it came."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,18 @@ import orjson
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An HTTP answer: the body of a 200 lies in the spool file behind `offset`, any other is short and in `body`."""
+    """An HTTP answer: the body of a 200 lies in the spool file behind `offset`, any other is short and in `body`.
+
+    `is_stream` says that a stream was asked for, `is_broken` that the connection ended before the stream did.
+    """
 
     status: int
     headers: Mapping[str, str]
     elapsed_ms: int
     path: Path | None = None
     offset: int = 0
+    is_stream: bool = False
+    is_broken: bool = False
     body: bytes = field(default=b"", repr=False)
 
     @property
@@ -33,9 +38,13 @@ class Answer:
             return spooled.read()
 
 
-def write_head(file: BinaryIO, *, status: int, headers: Mapping[str, str]) -> int:
-    """Write the first line; returns the offset at which the body begins."""
-    return file.write(orjson.dumps({"status": status, "headers": dict(headers)}) + b"\n")
+def write_head(
+    file: BinaryIO, *, status: int, headers: Mapping[str, str], is_stream: bool = False, is_broken: bool = False
+) -> int:
+    """Write the first line; returns the offset at which the body begins, which `is_broken` does not change."""
+    head = {"status": status, "headers": dict(headers), "is_stream": is_stream, "is_broken": is_broken}
+    # Whether it breaks is known at the end: the line is written again over itself then.
+    return file.write(orjson.dumps(head) + b" " * is_broken + b"\n")
 
 
 @contextmanager
@@ -67,4 +76,12 @@ def open_answer(path: Path) -> Answer | None:
     except FileNotFoundError:
         return None
     head = orjson.loads(line)
-    return Answer(status=head["status"], headers=head["headers"], elapsed_ms=0, path=path, offset=len(line))
+    return Answer(
+        status=head["status"],
+        headers=head["headers"],
+        elapsed_ms=0,
+        path=path,
+        offset=len(line),
+        is_stream=head.get("is_stream", False),
+        is_broken=head.get("is_broken", False),
+    )

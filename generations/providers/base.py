@@ -1,11 +1,13 @@
 """What the pipeline needs of an upstream: send a wish into a spool file, and read what came back."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from generations.providers.answer import Answer
 from generations.spec import GenerationSpec
+from generations.wire.gemini import Piece
 from generations.wire.inputs import InputImage, Turn
 from generations.wire.reply import ParsedReply
 
@@ -38,12 +40,13 @@ NOTHING = Brought()
 class Provider(ABC):
     """One upstream by one protocol. `key_count` keys may be tried; a key itself never leaves the provider.
 
-    `is_batching` says that one call can bring all the pictures of a wish.
+    `is_batching` says that one call can bring all the pictures of a wish; `kinds` is what can be asked for there.
     """
 
     name: str
     key_count: int
     is_batching: bool = False
+    kinds: tuple[str, ...] = ("image",)
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
@@ -67,8 +70,12 @@ class Provider(ABC):
         timeout_s: float,
         spool_path: Path,
         brought: Brought = NOTHING,
+        on_piece: Callable[[Piece], None] | None = None,
     ) -> Answer:
-        """Make the one paid call; a 200's body is at `spool_path` when this returns. Raises ProviderError."""
+        """Make the one paid call; a 200's body is at `spool_path` when this returns. Raises ProviderError.
+
+        Where the upstream can stream, `on_piece` is handed the thoughts and drafts while the answer comes.
+        """
 
     @abstractmethod
     def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from generations import catalog
-from generations.catalog import Protocol
+from generations.catalog import Model, Protocol
 from generations.providers.base import Provider
 from generations.providers.wisgate import Chat, Images, Native, WisGate
 from generations.spec import GenerationSpec
@@ -25,6 +25,17 @@ def providers_for(spec: GenerationSpec) -> tuple[Provider, ...]:
     first = PROTOCOLS[able[0]]
     alike = [each for each in able if spec.count == 1 or PROTOCOLS[each].is_batching == first.is_batching]
     return tuple(_provider(protocol, *_where(protocol)) for protocol in alike)
+
+
+def kinds_of(model: Model) -> tuple[str, ...]:
+    """What may be asked for of this model here: the kinds that a protocol with an address carries.
+
+    Without any address, as in a command without an emulator, those of the catalogue.
+    """
+    reachable = [route.protocol for route in model.routes if _where(route.protocol)[0]]
+    if not reachable:
+        return model.kinds
+    return tuple(kind for kind in model.kinds if any(kind in PROTOCOLS[protocol].kinds for protocol in reachable))
 
 
 def _where(protocol: Protocol) -> tuple[str, tuple[str, ...]]:

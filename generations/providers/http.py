@@ -41,10 +41,13 @@ def post_json(
     timeout_s: float,
     max_bytes: int,
     spool_path: Path,
+    on_chunk: Callable[[bytes], None] | None = None,
 ) -> Answer:
     """POST `body`; a 200's body goes to `spool_path`. Raises ProviderError with the outcome of WIRE 5.
 
     `timeout_s` bounds the whole call: requests' own timeout counts anew with each read, so a slow drip would last.
+    `on_chunk` is for an answer that is a stream, and sees its bytes as they come. Of a stream that breaks off, what has
+    come is kept, as the picture may be in it; of any other body nothing is.
     """
     started = time.monotonic()
     deadline = started + timeout_s
@@ -77,15 +80,36 @@ def post_json(
             return Answer(
                 status=response.status_code, headers=kept, elapsed_ms=_ms_since(started), body=_short_body(chunks)
             )
+        is_stream = on_chunk is not None
         with durable_file(spool_path) as file:
-            offset = write_head(file, status=200, headers=kept)
-            _copy(chunks, file)
-        return Answer(status=200, headers=kept, elapsed_ms=_ms_since(started), path=spool_path, offset=offset)
+            offset = write_head(file, status=200, headers=kept, is_stream=is_stream)
+            is_broken = not _copy(chunks, file, on_chunk)
+            if is_broken:
+                file.seek(0)
+                write_head(file, status=200, headers=kept, is_stream=is_stream, is_broken=True)
+        return Answer(
+            status=200,
+            headers=kept,
+            elapsed_ms=_ms_since(started),
+            path=spool_path,
+            offset=offset,
+            is_stream=is_stream,
+            is_broken=is_broken,
+        )
 
 
-def _copy(chunks: Iterator[bytes], file: BinaryIO) -> None:
-    for chunk in chunks:
-        file.write(chunk)
+def _copy(chunks: Iterator[bytes], file: BinaryIO, on_chunk: Callable[[bytes], None] | None) -> bool:
+    """Whether the body came to its end; only a stream may fall short of it, else ProviderError is raised."""
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+            if on_chunk:
+                on_chunk(chunk)
+    except ProviderError as error:
+        if on_chunk is None or error.outcome != "unknown":
+            raise
+        return False
+    return True
 
 
 def _short_body(chunks: Iterator[bytes]) -> bytes:

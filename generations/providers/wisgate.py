@@ -3,8 +3,9 @@
 The emulator speaks all of them, and so does any server whose addresses and keys are given instead.
 """
 
+import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from django.utils.crypto import salted_hmac
 
 from generations import catalog
 from generations.catalog import Protocol
+from generations.providers import streaming
 from generations.providers.answer import Answer
 from generations.providers.base import NOTHING, Brought, Provider, ProviderError
 from generations.providers.http import new_session, post_json
 from generations.spec import GenerationSpec
 from generations.wire import gemini, openai
+from generations.wire.gemini import Piece
 from generations.wire.reply import ParsedReply
 
 
@@ -53,6 +56,7 @@ class WisGate(Provider):
         timeout_s: float,
         spool_path: Path,
         brought: Brought = NOTHING,
+        on_piece: Callable[[Piece], None] | None = None,
     ) -> Answer:
         if not self._base_url or not self._keys:
             raise ProviderError("unavailable", "no upstream is configured")
@@ -60,15 +64,45 @@ class WisGate(Provider):
             body = self._build(spec, brought)
         except ValueError as problem:  # more pictures than a request carries; asked before too, but files differ
             raise ProviderError("invalid", str(problem)) from None
+        content, model = orjson.dumps(body), self.upstream_model(spec)
+        place = streaming.Place(self.name, self._base_url, model)
+        stream_path = self._stream_path(spec)
+        if on_piece and stream_path and streaming.is_offered(place):
+            started = time.monotonic()
+            # A session of its own: a connection that the upstream is just closing must not carry the call that follows.
+            with streaming.shown(on_piece) as on_chunk, new_session(1) as session:
+                answer = self._post(session, stream_path, content, key_index, timeout_s, spool_path, on_chunk)
+            if answer.status not in streaming.NOT_OFFERED:
+                return answer
+            # Nothing was painted and nothing bought: the same call goes on without a stream.
+            streaming.remember_refusal(place, answer.status)
+            timeout_s = max(1.0, timeout_s - (time.monotonic() - started))
+        return self._post(self._session, self._path(spec), content, key_index, timeout_s, spool_path)
+
+    def _post(
+        self,
+        session: requests.Session,
+        path: str,
+        content: bytes,
+        key_index: int,
+        timeout_s: float,
+        spool_path: Path,
+        on_chunk: Callable[[bytes], None] | None = None,
+    ) -> Answer:
         return post_json(
-            self._session,
-            self._base_url + self._path(spec),
+            session,
+            self._base_url + path,
             headers={**self._credentials(self._keys[key_index]), "Content-Type": "application/json"},
-            body=orjson.dumps(body),
+            body=content,
             timeout_s=timeout_s,
             max_bytes=settings.UPSTREAM_MAX_RESPONSE_BYTES,
             spool_path=spool_path,
+            on_chunk=on_chunk,
         )
+
+    def _stream_path(self, spec: GenerationSpec) -> str:
+        """The path of the same call as a stream; empty where the protocol has none that we read."""
+        return ""
 
     @abstractmethod
     def _path(self, spec: GenerationSpec) -> str:
@@ -91,10 +125,13 @@ class Native(WisGate):
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
-        return spec.kind == "image"
+        return spec.kind in cls.kinds
 
     def _path(self, spec: GenerationSpec) -> str:
         return gemini.request_path(self.upstream_model(spec))
+
+    def _stream_path(self, spec: GenerationSpec) -> str:
+        return gemini.request_path(self.upstream_model(spec), stream=True)
 
     def _credentials(self, key: str) -> dict[str, str]:
         return {"x-goog-api-key": key}
@@ -111,6 +148,8 @@ class Native(WisGate):
         )
 
     def read(self, answer: Answer, *, count: int = 1) -> ParsedReply:
+        if answer.is_stream and answer.status == 200:
+            return gemini.parse_stream(answer.headers, answer.read_body(), broken=answer.is_broken)
         return gemini.parse_response(answer.status, answer.headers, answer.read_body())
 
 
@@ -120,6 +159,7 @@ class Chat(WisGate):
     name = "wisgate-chat"
     protocol = "chat"
     is_batching = True
+    kinds = ("image", "video")
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
@@ -152,7 +192,7 @@ class Images(WisGate):
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
-        return Chat.carries(spec) and spec.kind == "image" and not spec.references and spec.modalities == ("IMAGE",)
+        return Chat.carries(spec) and spec.kind in cls.kinds and not spec.references and spec.modalities == ("IMAGE",)
 
     def _path(self, spec: GenerationSpec) -> str:
         return openai.images.REQUEST_PATH

@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.ledger import parse_usd
 from accounts.models import Price
 from generations import catalog
+from generations.providers.current import kinds_of
 
 # The three shapes that people ask for most; the studio has them all.
 SHAPES = ("3:2", "1:1", "9:16")
@@ -29,7 +30,7 @@ def models(request: HttpRequest) -> HttpResponse:
             "model": model,
             "is_default": model.id == catalog.DEFAULT_MODEL_ID,
             "prices": [(size, prices.get((model.id, size))) for size in model.sizes],
-            "clip_price": prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in model.kinds else None,
+            "clip_price": prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in kinds_of(model) else None,
         }
         for model in catalog.MODELS.values()
     ]

@@ -21,6 +21,7 @@ from accounts.templatetags.plantain import usd
 from generations import cards, catalog, onboarding, services
 from generations.forms import LABELS, LISTS, Composer, new_token, problems_by_field
 from generations.models import Generation
+from generations.providers.current import kinds_of
 from generations.views.access import person, safe_next, send_to_login, signed_in
 from generations.views.references import keep_uploads, own_picture, tiles_by_id
 
@@ -235,7 +236,7 @@ def _of_edited(request: HttpRequest, base: Composer) -> Composer:
 def _offer(model: catalog.Model, composer: Composer, prices: dict[tuple[str, str], int]) -> Offer:
     by_size = {size: prices[model.id, size] for size in model.sizes if (model.id, size) in prices}
     shown = composer.image_size if composer.image_size in by_size else next(iter(by_size), "")
-    clip_price = prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in model.kinds else None
+    clip_price = prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in kinds_of(model) else None
     price = clip_price if composer.kind == "video" else by_size.get(shown)
     return Offer(model=model, prices=by_size, price=price, clip_price=clip_price)
 

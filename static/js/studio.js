@@ -315,6 +315,7 @@ function show(update) {
   const next = parse(update.html).firstElementChild;
   const before = document.getElementById(next.id);
   if (before && versionOf(before) >= update.version) return;
+  if (before && grow(before, next)) return;
   if (before) {
     const held = controlIn(before);
     const isOpen = before.querySelector("details")?.open;
@@ -328,9 +329,20 @@ function show(update) {
   tick();
   showTile(update);
   showBalance(update.balance);
-  if (!before || before.dataset.status !== update.status || update.status === "running") say(update.said);
+  next.said = update.said;
+  if (!before || before.said !== update.said) say(update.said);
   document.body.dispatchEvent(new Event("run:changed"));
   if (update.status === "succeeded") document.body.dispatchEvent(new Event("run:succeeded"));
+}
+
+/** More thoughts or drafts and nothing else: only they are replaced, silently; a draft that is shown stays as it is. */
+function grow(before, next) {
+  const [shown, newer] = [before, next].map((card) => card.querySelector("[data-interim]"));
+  if (!shown || !newer || before.dataset.face !== next.dataset.face || before.dataset.status !== next.dataset.status) return false;
+  for (const draft of shown.querySelectorAll("li[id]")) newer.querySelector(`#${CSS.escape(draft.id)}`)?.replaceWith(draft);
+  shown.replaceChildren(...newer.childNodes);
+  before.dataset.version = next.dataset.version;
+  return true;
 }
 
 /** In the order of time; false for a run that has its place on an earlier page. */

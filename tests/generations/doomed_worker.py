@@ -6,6 +6,7 @@ Run by test_kill9.py in a process of its own. CALLS is a file that gets one byte
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ django.setup()
 from accounts import ledger  # noqa: E402
 from accounts.models import User  # noqa: E402
 from gallery import services as gallery  # noqa: E402
-from generations import leases, pipeline, services, settlement, tasks  # noqa: E402
+from generations import interim, leases, pipeline, services, settlement, tasks  # noqa: E402
 from generations.providers import answer  # noqa: E402
 from generations.spec import GenerationSpec  # noqa: E402
+from generations.wire.gemini import Piece  # noqa: E402
 from tests.generations.fakes import ScriptedProvider  # noqa: E402
 
 
@@ -39,16 +41,32 @@ def after_one(function: Any) -> Any:
     return call
 
 
+def after_it(function: Any) -> Any:
+    """The function, and then the end."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        function(*args, **kwargs)
+        die()
+
+    return call
+
+
 class CountingProvider(ScriptedProvider):
-    def __init__(self, calls_file: Path, *, is_deadly: bool = False) -> None:
+    def __init__(self, calls_file: Path, *, is_deadly: bool = False, is_endless: bool = False) -> None:
         super().__init__()
+        self.is_endless = is_endless
         self.calls_file = calls_file
         self.is_deadly = is_deadly
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
         with self.calls_file.open("ab") as file:
             file.write(b".")
-        return die() if self.is_deadly else super().send(*args, **kwargs)
+        if self.is_deadly:
+            die()
+        if self.is_endless:  # a stream of which only the beginning ever comes
+            kwargs["on_piece"](Piece("thought", text="First a fox. "))
+            threading.Event().wait()
+        return super().send(*args, **kwargs)
 
 
 # The steps of DESIGN 4 in their order, and what dies first when the process ends there.
@@ -57,6 +75,7 @@ POINTS = {
     "after claim": (pipeline, "execute"),
     "after sent, before the call": (pipeline, "_call"),
     "during the call": (None, ""),
+    "mid-stream": (interim.Interim, "_write"),
     "before the spool file is renamed": (answer.os, "replace"),
     "after the spool file is renamed": (pipeline, "_read"),
     "before the picture is stored": (gallery, "keep_picture"),
@@ -70,10 +89,13 @@ POINTS = {
 
 def main(point: str, generation_pk: str, calls: str) -> None:
     target, name = POINTS[point]
-    provider = CountingProvider(Path(calls), is_deadly=target is None)
+    provider = CountingProvider(Path(calls), is_deadly=target is None, is_endless=point == "mid-stream")
     pipeline.providers_for = lambda spec: (provider,)
     if target is not None:
-        setattr(target, name, after_one(getattr(target, name)) if point.startswith("between") else die)
+        function = getattr(target, name)
+        ends = {"between": after_one, "mid-stream": after_it}
+        end = next((end for words, end in ends.items() if point.startswith(words)), None)
+        setattr(target, name, end(function) if end else die)
     if target is tasks.run_generation:
         spec = GenerationSpec.parse({"prompt": "a fox"}, default_image_size="1K")
         services.submit(user=User.objects.get(email="alice@example.com"), spec=spec, source="rest")

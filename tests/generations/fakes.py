@@ -14,6 +14,7 @@ from generations.providers.answer import Answer, durable_file, write_head
 from generations.providers.base import NOTHING, Brought, Provider, ProviderError
 from generations.spec import GenerationSpec
 from generations.wire import gemini
+from generations.wire.gemini import Piece
 from generations.wire.reply import ParsedReply
 
 
@@ -63,7 +64,14 @@ class ScriptedProvider(Provider):
         return spec.model
 
     def send(
-        self, spec: GenerationSpec, *, key_index: int, timeout_s: float, spool_path: Path, brought: Brought = NOTHING
+        self,
+        spec: GenerationSpec,
+        *,
+        key_index: int,
+        timeout_s: float,
+        spool_path: Path,
+        brought: Brought = NOTHING,
+        on_piece: Callable[[Piece], None] | None = None,
     ) -> Answer:
         self.calls.append(key_index)
         entry = self.script.popleft() if len(self.script) > 1 else self.script[0]

@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from accounts.models import Transfer
 from generations.audit import audit
-from generations.models import Attempt, Generation, Output, Status
+from generations.models import Attempt, DraftPreview, Generation, Output, Status
 from tests.generations.fakes import error
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +72,12 @@ def test_a_finished_job_reopened_by_hand_is_named(failed):
 def test_an_attempt_left_open_is_named(succeeded):
     Attempt.objects.update(outcome=Attempt.SENT)
     assert names() == {"ended_with_open_attempt"}
+
+
+def test_a_draft_that_outlives_its_job_is_named(succeeded):
+    attempt = succeeded.attempts.get()
+    DraftPreview.objects.create(attempt=attempt, content=b"x", width=1, height=1, dominant_colour="#000000")
+    assert names() == {"ended_with_draft_preview"}
 
 
 def test_a_hold_without_its_job_is_named(alice, submit):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from accounts import ledger
 from accounts.errors import PriceUnknown
 from accounts.models import Price
 from gallery import services as gallery
@@ -12,6 +13,7 @@ from gallery.imaging import verify_image
 from gallery.video import verify_video
 from generations.forms import Composer
 from generations.models import Generation
+from tests import people
 from tests.gallery import clips
 
 pytestmark = pytest.mark.django_db
@@ -113,6 +115,36 @@ def test_without_a_price_a_wish_for_one_is_refused(client, alice, guards_off):
     assert answer.status_code == PriceUnknown.status
     assert b"No price is set for gemini-3.1-flash-image-preview at 720p" in answer.content
     assert not Generation.objects.exists()
+
+
+@pytest.fixture
+def no_chat(settings):
+    """One upstream that speaks the native protocol only, which carries no clip."""
+    settings.EMULATOR, settings.WISDOM_GATE_KEYS = False, ["key"]
+    settings.WISDOM_GATE_NATIVE_URL, settings.WISDOM_GATE_CHAT_URL = "https://native.example/v1beta", ""
+
+
+def test_no_short_video_is_offered_where_no_address_carries_one(page, no_chat, client):
+    assert tags(page("/studio/?kind=video"), "input", 'name="kind"') == []
+    assert "$0.300" not in page("/models/")
+    for model in client.get("/api/v1/models").json()["results"]:
+        assert model["kinds"] == ["image"]
+        assert {price["unit"] for price in model["prices"]} == {"image"}
+
+
+def test_a_wish_for_one_is_refused_there_before_anything_is_held(no_chat, client, alice, alice_key):
+    body = {"prompt": "a fox", "kind": "video"}
+    answer = people.client_with(alice_key).post("/api/v1/generations", body, content_type="application/json")
+    assert answer.status_code == 400
+    message = 'kind "video" has no upstream on this server; allowed: "image".'
+    assert answer.json()["errors"] == [{"field": "kind", "message": message}]
+    assert not Generation.objects.exists()
+    assert ledger.balance_of(alice).held == 0
+
+
+def test_with_an_address_of_chat_alone_it_is_offered(page, no_chat, settings):
+    settings.WISDOM_GATE_NATIVE_URL, settings.WISDOM_GATE_CHAT_URL = "", "https://chat.example/v1"
+    assert len(tags(page("/studio/"), "input", 'name="kind"')) == 2
 
 
 def test_the_form_asks_for_a_clip_alone_whatever_else_is_chosen(client, alice):

@@ -23,6 +23,7 @@ EXPECTED = {
     "after claim": (("succeeded", 1), ("succeeded", 1)),
     "after sent, before the call": (("succeeded", 1), ("failed", 0)),
     "during the call": (("succeeded", 2), ("failed", 1)),
+    "mid-stream": (("succeeded", 2), ("failed", 1)),
     "before the spool file is renamed": (("succeeded", 2), ("failed", 1)),
     "after the spool file is renamed": (("succeeded", 1), ("succeeded", 1)),
     "before the picture is stored": (("succeeded", 1), ("succeeded", 1)),
@@ -43,12 +44,15 @@ def test_a_killed_worker_loses_nothing_and_charges_for_nothing(
     available = money(alice)[0]
     calls = tmp_path / "calls"
     calls.touch()
-    pk = 0 if point.startswith("after submit") else submit(alice).pk
+    spec = GenerationSpec.parse({"prompt": "a fox", "include_thoughts": True}, default_image_size="1K")
+    pk = 0 if point.startswith("after submit") else submit(alice, wish=spec).pk
 
     child = run_module("tests.generations.doomed_worker", point, str(pk), str(calls), env=child_environment(tmp_path))
     assert child.returncode == -9, child.stderr
 
     generation = Generation.objects.get()
+    if point == "mid-stream":
+        assert [attempt.thoughts for attempt in generation.attempts.all()] == ["First a fox. "]
     if generation.lease_owner:
         Generation.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     provider = CountingProvider(calls)
@@ -60,6 +64,7 @@ def test_a_killed_worker_loses_nothing_and_charges_for_nothing(
     assert generation.status == status
     assert os.path.getsize(calls) == paid_calls
     assert generation.outputs.count() == (status == "succeeded")
+    assert not any(attempt.thoughts for attempt in generation.attempts.all())
     charged = PRICE if status == Status.SUCCEEDED else 0
     assert money(alice) == (available - charged, 0, charged)
     assert not ledger.open_holds(alice).exists()

@@ -107,8 +107,9 @@ def parse_stream(
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     now: datetime | None = None,
+    broken: bool = False,
 ) -> ParsedReply:
-    """The reply of a stream that lies here whole, as it was spooled; never raises on what it holds."""
+    """The reply of a stream as it was spooled, up to its end or until it broke; never raises on what it holds."""
     reader = StreamReader(headers, max_body_bytes=max_body_bytes, now=now)
     reader.feed(body)
-    return reader.finish()
+    return reader.finish(broken=broken)
