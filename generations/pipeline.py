@@ -255,7 +255,7 @@ def _call(job: Job, call: Call) -> Yield:
 
 
 def _ask(job: Job, call: Call) -> Yield:
-    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size)
+    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size, call.spec.model)
     started = time.monotonic()
     try:
         answer = call.provider.send(
