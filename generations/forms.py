@@ -104,8 +104,8 @@ class Composer:
         model = _nearest_offered(self.model, offered)
         size = catalog.canonical_size(self.image_size)
         kind = self.kind if self.kind in model.kinds else "image"
-        offered = self.aspect_ratio in model.aspect_ratios_of(kind)
-        ratio = self.aspect_ratio if offered else catalog.DEFAULT_ASPECT_RATIO
+        has_ratio = self.aspect_ratio in model.aspect_ratios_of(kind)
+        ratio = self.aspect_ratio if has_ratio else catalog.DEFAULT_ASPECT_RATIO
         size = size if size in model.sizes else model.default_size(settings.DEFAULT_IMAGE_SIZE)
         can = model.capabilities
         return replace(
