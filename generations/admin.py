@@ -111,15 +111,14 @@ class GenerationAdmin(ReadOnlyAdmin):
 UNITS = {"image": "a picture", "video": "a short video"}
 
 
-def _sellable() -> list[tuple[str, list[tuple[str, str]]]]:
+def _sellable() -> list[tuple[str, str | list[tuple[str, str]]]]:
     """What a price can be set for, by model: every unit and size of those that are made, the optional ones too."""
-    models = [model for model in catalog.MODELS.values() if model.lifecycle != "retired"]
-    return [
+    return [("", "Choose one")] + [
         (
             f"{model.label} ({model.id})",
             [(f"{model.id} {size} {kind}", f"{model.id}: {UNITS[kind]} at {size}") for kind, size in model.units()],
         )
-        for model in models
+        for model in catalog.offered_models(catalog.MODELS)
     ]
 
 

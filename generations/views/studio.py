@@ -70,8 +70,9 @@ class Offer:
 
     @property
     def summary(self) -> str:
-        sizes = self.model.sizes
-        return f"{len(self.model.aspect_ratios)} shapes, {sizes[0]} to {sizes[-1]}"
+        sizes = list(self.prices) or self.model.sizes
+        span = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else sizes[0]
+        return f"{len(self.model.aspect_ratios)} shapes, {span}"
 
 
 @never_cache
