@@ -62,7 +62,16 @@ ROWS = [
     ("chat", "400", chat.error(400, "invalid_request_error", "invalid_value"), "invalid", 1),
     ("chat", "401", chat.error(401, "invalid_request_error", "invalid_api_key"), "auth", 1),
     ("chat", "500", chat.error(500, "server_error", None), "unknown", 2),
+    ("chat", "nothing said", chat.says(""), "no_image", 2),
+    ("chat", "length", chat.says("Here it", "length"), "cut_short", 1),
+    ("chat", "bomb", chat.by_json(chat.picture(png_bomb())), "too_large", 1),
     ("images", "moderated", images.moderated(), "blocked", 1),
+    ("images", "no pictures", images.of([]), "no_image", 2),
+    ("images", "addresses only", images.by_address("https://pictures.example/fox.png"), "text_only", 1),
+    ("images", "html bytes", images.answer(b"<html>no</html>"), "not_an_image", 1),
+    ("images", "bomb", images.answer(png_bomb()), "too_large", 1),
+    ("images", "400", images.error(400, "invalid_request_error", "invalid_value"), "invalid", 1),
+    ("images", "500", images.error(500, "server_error", None), "unknown", 2),
     ("images", "cut picture", images.answer(CUT), "truncated", 2),
     ("images", "401", chat.error(401, "invalid_request_error", "invalid_api_key"), "auth", 1),
     *(
@@ -98,6 +107,28 @@ def test_a_failure_costs_nothing_and_ends_as_its_row_says(protocol, answer, outc
     assert len(upstream.requests) == calls
     assert balance(alice) == before
     assert Usage.objects.get(user=alice, name="images_per_day").used == 0
+    assert audit() == []
+
+
+GOOD = {
+    "native": native.answer(native.picture(png())),
+    "chat": chat.by_json(chat.picture(png())),
+    "images": images.answer(),
+}
+
+
+@pytest.mark.parametrize("protocol", GOOD)
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(429, "rate_limited"), (503, "unavailable")], ids=["too many", "overloaded"]
+)
+def test_what_passes_by_is_asked_again_for_nothing(protocol, status, outcome, alice, served_by, make):
+    upstream = served_by(protocol)
+    upstream.answers(trouble.relay_error(status), trouble.relay_error(status), GOOD[protocol])
+    generation = make(**(on_sale("gpt-image-2") if protocol == "images" else {}))
+    assert generation.status == Status.SUCCEEDED
+    assert outcomes(generation) == [outcome] * 2 + ["ok"]
+    assert list(generation.attempts.values_list("cost_micros", flat=True))[:2] == [0, 0]
+    assert balance(alice)[1:] == (0, PRICE)
     assert audit() == []
 
 
