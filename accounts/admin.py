@@ -15,13 +15,12 @@ from django.db.models import F, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts import keys, ledger, quotas
 from accounts.errors import InvalidInput, ServiceError
-from accounts.models import ApiKey, Entry, LedgerAccount, Plan, Price, Quota, Transfer, User
+from accounts.models import ApiKey, Entry, LedgerAccount, Plan, Quota, Transfer, User
 from accounts.money import parse_usd
 from accounts.templatetags.plantain import usd
 
@@ -224,84 +223,13 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         self.message_user(request, f"{len(chosen)} revoked. Their next request is refused.")
 
 
-# --- Limits and prices ----------------------------------------------------------------------------
+# --- Limits --------------------------------------------------------------------------------------
 
 
 @admin.register(Plan)
 class PlanAdmin(admin.ModelAdmin):
     list_display = ("name", *LIMITS)
     show_full_result_count = False
-
-
-class PriceForm(forms.ModelForm):
-    """A price in USD from a time on; models and sizes are those that have been sold before, so none is misspelt."""
-
-    amount = forms.CharField(label="Price in USD", max_length=20, help_text="What a user pays for one picture.")
-    cost = forms.CharField(label="Cost in USD", max_length=20, help_text="What the upstream charges for it.")
-    comparison = forms.CharField(label="List price in USD", max_length=20, required=False, help_text="The vendor's.")
-    valid_from = forms.DateTimeField(
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text="In UTC; empty for at once. A price cannot be changed or taken back: a later row replaces it.",
-    )
-
-    class Meta:
-        model = Price
-        fields = ("model", "size", "valid_from")
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        for field in ("model", "size"):
-            known = sorted(Price.objects.values_list(field, flat=True).distinct())
-            if cleaned.get(field) and cleaned[field] not in known:
-                self.add_error(field, f"Use one of {', '.join(known)}.")
-        for field in ("amount", "cost", "comparison"):
-            if not cleaned.get(field):
-                continue
-            try:
-                setattr(self.instance, f"{field}_micros", parse_usd(cleaned[field], field=field))
-            except InvalidInput as error:
-                self.add_error(field, error.message)
-        if self.instance.amount_micros == 0:
-            self.add_error("amount", "A price is more than nothing.")
-        now = timezone.now()
-        if cleaned.get("valid_from") and cleaned["valid_from"] < now:
-            self.add_error("valid_from", "What was sold until now keeps its price: choose a time to come.")
-        cleaned["valid_from"] = self.instance.valid_from = cleaned.get("valid_from") or now
-        return cleaned
-
-
-@admin.register(Price)
-class PriceAdmin(ReadOnlyAdmin):
-    """New rows only: the database refuses to change a price, as charges refer to it."""
-
-    form = PriceForm
-    list_display = ("model", "size", "price", "cost", "list_price", "is_placeholder", "valid_from")
-    list_filter = ("model", "size")
-    ordering = ("model", "size", "-valid_from")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return admin.ModelAdmin.has_add_permission(self, request)
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        if obj is None:
-            return ("model", "size", "amount", "cost", "comparison", "valid_from")
-        return ("model", "size", "price", "cost", "list_price", "is_placeholder", "valid_from", "created_at")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        return () if obj is None else self.get_fields(request, obj)
-
-    @admin.display(ordering="amount_micros", description="price")
-    def price(self, price: Price) -> str:
-        return usd(price.amount_micros, 3)
-
-    @admin.display(ordering="cost_micros", description="cost")
-    def cost(self, price: Price) -> str:
-        return usd(price.cost_micros, 3)
-
-    @admin.display(ordering="comparison_micros", description="list price")
-    def list_price(self, price: Price) -> str:
-        return "-" if price.comparison_micros is None else usd(price.comparison_micros, 3)
 
 
 # --- The ledger, to read only ---------------------------------------------------------------------

@@ -322,7 +322,7 @@ def _draft() -> GenerationSpec:
 
 
 def _offered() -> list[catalog.Model]:
-    return [model for model in catalog.MODELS.values() if not model.is_optional and model.lifecycle != "retired"]
+    return catalog.offered_models(())
 
 
 CHECKLISTS: dict[str, dict[str, Callable[[_Case], Found]]] = {

@@ -22,6 +22,7 @@ class FilterForm(forms.Form):
 
     q = forms.CharField(required=False, max_length=MAX_QUERY_CHARS)
     model = forms.CharField(required=False, max_length=100)
+    kind = forms.ChoiceField(required=False, choices=[("upload", "Uploads")])
     shape = forms.ChoiceField(required=False, choices=[(shape, shape.capitalize()) for shape in SHAPES])
 
     def wanted(self) -> dict[str, Any]:

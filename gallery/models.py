@@ -72,6 +72,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Those that a list shows: kept, and neither drafts nor uploads."""
         return self.kept().exclude(kind__in=HIDDEN_KINDS)
 
+    def uploads(self) -> "ImageQuerySet":
+        """The pictures that were brought along as references and are kept; a list of their own."""
+        return self.kept().filter(kind="upload")
+
     def trashed(self) -> "ImageQuerySet":
         """Those in the trash, the latest moved there first."""
         return self.filter(trashed_at__isnull=False).order_by("-trashed_at", "-pk")
@@ -173,6 +177,10 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return str(self.public_id)
+
+    @property
+    def is_upload(self) -> bool:
+        return self.kind == "upload"
 
 
 class Rendition(models.Model):

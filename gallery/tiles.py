@@ -93,9 +93,15 @@ def clip_of(image: Image) -> Clip | None:
     return Clip(address=address, poster=poster, mime_type=blob.mime_type, duration_ms=blob.duration_ms)
 
 
+def library_address(image: Image) -> str:
+    """The page of the library, or of the uploads, around this picture."""
+    return f"{reverse('gallery:library')}?{'kind=upload&' if image.is_upload else ''}at={image.public_id}"
+
+
 def name_of(image: Image, length: int = NAME_CHARS) -> str:
-    """A few words for a label: its title, or how its prompt begins."""
-    return Truncator(image.title or " ".join(image.prompt.split()) or "Untitled picture").chars(length)
+    """A few words for a label: its title, how its prompt begins, or when it was uploaded."""
+    nameless = f"Upload of {image.created_at:%-d %B %Y, %H:%M}" if image.is_upload else "Untitled picture"
+    return Truncator(image.title or " ".join(image.prompt.split()) or nameless).chars(length)
 
 
 def alt_of(image: Image, length: int = ALT_CHARS) -> str:

@@ -11,7 +11,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
@@ -22,7 +21,7 @@ from accounts.models import User
 from gallery import services
 from gallery.forms import FilterForm, WordsForm
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Image, ImageQuerySet
-from gallery.tiles import alt_of, group_by_day, name_of, tile_of
+from gallery.tiles import alt_of, group_by_day, library_address, name_of, tile_of
 
 PAGE = 32
 # The boxes of the pictures that follow are laid out already, so that a row which is not full yet does not move later.
@@ -43,14 +42,16 @@ class Page:
 @login_required
 @require_safe
 def library(request: HttpRequest) -> HttpResponse:
-    """The pictures that are kept, newest first.
+    """The pictures that are kept, or with `kind=upload` those that were brought along, newest first.
 
     `before` and `after` go on from a picture, `at` shows the page around one; htmx gets the tiles alone.
     """
     filters = FilterForm(request.GET).wanted()
+    kind = filters.pop("kind", "")
     shape = filters.get("shape", "")
     named = {name: value for name, value in filters.items() if name != "shape"}
-    page = _page(request, _own(request).listed().with_blob().matching(**named).of_shape(shape))
+    images = _own(request).uploads() if kind else _own(request).listed()
+    page = _page(request, images.with_blob().matching(**named).of_shape(shape))
     tiles, ahead = [tile_of(image) for image in page.rows], [tile_of(image) for image in page.after]
     days = group_by_day(
         tiles,
@@ -61,7 +62,8 @@ def library(request: HttpRequest) -> HttpResponse:
         "days": days,
         "ahead": [tile for tile in ahead if tile.day == tiles[-1].day],
         "filters": filters,
-        "query": urlencode(filters),
+        "kind": kind,
+        "query": urlencode({"kind": kind} | filters if kind else filters),
         "older": tiles[-1].id if ahead else None,
         "newer": tiles[0].id if tiles and page.has_newer else None,
         "is_part": _is_part(request),
@@ -139,7 +141,7 @@ def trash_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if _is_part(request):
         return HttpResponse(status=204)
     _tell(request, "gallery/_trashed.html", image)
-    return redirect(f"{reverse('gallery:library')}?at={image.public_id}")
+    return redirect(library_address(image))
 
 
 @login_required

@@ -1,14 +1,23 @@
-"""The operators' page of generations: what was asked, each call that was made for it, what it cost. To look at only."""
+"""The operators' pages of generations (what was asked, each call that was made for it, what it cost) and of prices."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts import prices
 from accounts.admin import ReadOnlyAdmin
+from accounts.errors import InvalidInput
+from accounts.models import Price
+from accounts.money import parse_usd
 from accounts.templatetags.plantain import duration, usd
+from generations import catalog
 from generations.models import Attempt, Generation
 
 
@@ -95,3 +104,116 @@ class GenerationAdmin(ReadOnlyAdmin):
         )
         link = '<a href="{}"><img class="thumbnail" src="{}" height="72" alt="{}" loading="lazy"></a> '
         return format_html_join("", link, rows) or "-"
+
+
+# --- What is sold ---------------------------------------------------------------------------------
+
+UNITS = {"image": "a picture", "video": "a short video"}
+
+
+def _sellable() -> list[tuple[str, str | list[tuple[str, str]]]]:
+    """What a price can be set for, by model: every unit and size of those that are made, the optional ones too."""
+    return [("", "Choose one")] + [
+        (
+            f"{model.label} ({model.id})",
+            [(f"{model.id} {size} {kind}", f"{model.id}: {UNITS[kind]} at {size}") for kind, size in model.units()],
+        )
+        for model in catalog.offered_models(catalog.MODELS)
+    ]
+
+
+class PriceForm(forms.ModelForm):
+    """A price in USD from a time on. Setting the first one of an optional model puts it on sale."""
+
+    sold = forms.ChoiceField(
+        label="What is sold",
+        choices=_sellable,
+        help_text="GPT Image and Flux are offered in the sizes that have a price, and not at all without one.",
+    )
+    amount = forms.CharField(label="Price in USD", max_length=20, help_text="What a user pays for one of it.")
+    cost = forms.CharField(label="Cost in USD", max_length=20, help_text="What the upstream charges for it.")
+    comparison = forms.CharField(label="List price in USD", max_length=20, required=False, help_text="The vendor's.")
+    valid_from = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text="In UTC; empty for at once. A price cannot be changed: a later row replaces it, or withdraws it.",
+    )
+
+    class Meta:
+        model = Price
+        fields = ("valid_from",)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if sold := cleaned.get("sold"):
+            self.instance.model, self.instance.size, self.instance.unit = sold.split()
+        for field in ("amount", "cost", "comparison"):
+            if not cleaned.get(field):
+                continue
+            try:
+                setattr(self.instance, f"{field}_micros", parse_usd(cleaned[field], field=field))
+            except InvalidInput as error:
+                self.add_error(field, error.message)
+        if self.instance.amount_micros == 0:
+            self.add_error("amount", "A price is more than nothing.")
+        now = timezone.now()
+        if cleaned.get("valid_from") and cleaned["valid_from"] < now:
+            self.add_error("valid_from", "What was sold until now keeps its price: choose a time to come.")
+        cleaned["valid_from"] = self.instance.valid_from = cleaned.get("valid_from") or now
+        return cleaned
+
+
+@admin.register(Price)
+class PriceAdmin(ReadOnlyAdmin):
+    """New rows only: the database refuses to change a price, as charges refer to it."""
+
+    form = PriceForm
+    list_display = (
+        "model",
+        "size",
+        "unit",
+        "price",
+        "cost",
+        "list_price",
+        "is_offered",
+        "is_placeholder",
+        "valid_from",
+    )
+    list_filter = ("model", "size", "unit", "is_offered")
+    ordering = ("model", "size", "unit", "-valid_from")
+    actions = ("withdraw",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_withdraw_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request)  # it adds a row
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("sold", "amount", "cost", "comparison", "valid_from")
+        return (*self.list_display, "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return () if obj is None else self.get_fields(request, obj)
+
+    @admin.action(description="Withdraw from sale, from now on", permissions=["withdraw"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
+        """Noted in the log of each new row: who took what out of sale."""
+        withdrawn = prices.withdraw_from_sale(queryset)
+        for price in withdrawn:
+            self.log_addition(request, price, f"Withdrew {price.model} at {price.size} ({price.unit}) from sale")
+        hint = "New wishes for them are refused; a price that begins later sells again."
+        self.message_user(request, f"{len(withdrawn)} withdrawn. {hint}")
+
+    @admin.display(ordering="amount_micros", description="price")
+    def price(self, price: Price) -> str:
+        return usd(price.amount_micros, 3)
+
+    @admin.display(ordering="cost_micros", description="cost")
+    def cost(self, price: Price) -> str:
+        return usd(price.cost_micros, 3)
+
+    @admin.display(ordering="comparison_micros", description="list price")
+    def list_price(self, price: Price) -> str:
+        return "-" if price.comparison_micros is None else usd(price.comparison_micros, 3)

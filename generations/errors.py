@@ -17,6 +17,10 @@ class UnknownModel(InvalidInput):
         self.nearest = nearest
 
 
+class RetiredModel(UnknownModel):
+    """A model that is not made any more; `nearest` is the one that follows it."""
+
+
 class WireError(InvalidInput):
     """A request in an upstream's dialect was refused; `errors` carry field paths in that dialect's spelling.
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -13,7 +13,8 @@ from django.http import QueryDict
 
 from accounts.errors import InvalidInput
 from generations import catalog
-from generations.errors import UnknownModel
+from generations.catalog import Model
+from generations.errors import RetiredModel, UnknownModel
 from generations.models import Generation
 from generations.providers.current import kinds_of
 from generations.spec import MAX_PROMPT_CHARS, MAX_STYLE_CHARS, GenerationSpec, canonical_json, parse_create_body
@@ -99,16 +100,13 @@ class Composer:
             references=spec.references if with_prompt else (),
         )
 
-    def settled(self) -> "Composer":
-        """With an existing model by its id, and a size that it makes; for showing, as nothing is refused here."""
-        try:
-            model = catalog.get_model(self.model)
-        except UnknownModel:
-            model = catalog.get_model(catalog.DEFAULT_MODEL_ID)
+    def settled(self, offered: Sequence[Model]) -> "Composer":
+        """With one of the models on offer by its id, and a size that it makes; for showing: nothing is refused here."""
+        model = _nearest_offered(self.model, offered)
         size = catalog.canonical_size(self.image_size)
         kind = self.kind if self.kind in kinds_of(model) else "image"
-        offered = self.aspect_ratio in model.aspect_ratios_of(kind)
-        ratio = self.aspect_ratio if offered else catalog.DEFAULT_ASPECT_RATIO
+        has_ratio = self.aspect_ratio in model.aspect_ratios_of(kind)
+        ratio = self.aspect_ratio if has_ratio else catalog.DEFAULT_ASPECT_RATIO
         size = size if size in model.sizes else model.default_size(settings.DEFAULT_IMAGE_SIZE)
         can = model.capabilities
         return replace(
@@ -117,10 +115,13 @@ class Composer:
             kind=kind,
             aspect_ratio=ratio,
             image_size=size,
+            modalities=self.modalities if self.modalities in map(",".join, can.modalities) else "IMAGE",
+            seed=self.seed if can.seed else "",
             count=self.count if kind == "image" and self.count in map(str, can.count) else str(can.count[0]),
             grounding="1" if self.grounding and True in can.grounding else "",
             thinking=self.thinking if self.thinking in can.thinking else "off",
             include_thoughts="1" if self.include_thoughts and True in can.include_thoughts else "",
+            styles=self.styles if can.styles else (),
         )
 
     def spec(self) -> GenerationSpec:
@@ -176,6 +177,16 @@ class Composer:
         """The query string that fills the form with this."""
         names = [each.name for each in fields(self) if each.name in LABELS or each.name in LISTS]
         return urlencode({name: getattr(self, name) for name in names}, doseq=True)
+
+
+def _nearest_offered(name: str, offered: Sequence[Model]) -> Model:
+    """The model of this name, what follows it if it is retired, or the default one."""
+    try:
+        wanted: str | None = catalog.askable_model(name).id
+    except UnknownModel as error:
+        wanted = error.nearest if isinstance(error, RetiredModel) else None
+    found = (model for model in offered if model.id == wanted)
+    return next(found, catalog.get_model(catalog.DEFAULT_MODEL_ID))
 
 
 def _listed(name: str, data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def measure() -> Health:
 
 def _configured() -> list[tuple[str, str]]:
     """Every upstream and model that may be asked, so that one without calls is shown too."""
-    routes = [route for model in catalog.MODELS.values() if not model.is_optional for route in model.routes]
+    routes = [route for model in catalog.offered_models(()) for route in model.routes]
     return [(PROTOCOLS[route.protocol].name, route.upstream_id) for route in routes]
 
 

@@ -262,7 +262,7 @@ def _call(job: Job, call: Call, interim: Interim) -> Yield:
 
 
 def _ask(job: Job, call: Call, interim: Interim) -> Yield:
-    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size)
+    timeout_s = settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(call.spec.image_size, call.spec.model)
     started = time.monotonic()
     try:
         answer = call.provider.send(

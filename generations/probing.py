@@ -53,7 +53,7 @@ def probe(model_id: str, *, save_to: Path | None = None) -> Probe:
             answer = provider.send(
                 spec,
                 key_index=0,
-                timeout_s=settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(spec.image_size),
+                timeout_s=settings.UPSTREAM_TIMEOUT_S or catalog.default_timeout_s(spec.image_size, spec.model),
                 spool_path=Path(directory) / "reply",
             )
             reply = provider.read(answer)

@@ -53,7 +53,7 @@ def submit(
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
     nothing is charged. Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, UpstreamUnavailable,
-    PriceUnknown, IdempotencyMismatch.
+    PriceUnknown, RetiredModel, IdempotencyMismatch.
     """
     body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -89,6 +89,7 @@ def submit(
     for _ in range(SUBMIT_TRIES):
         if answer := find_answer():
             return answer
+        catalog.askable_model(spec.model)
         check_brought(user, spec)
         price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
         _refuse_uncarried(spec)
@@ -226,6 +227,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
     """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
+    catalog.askable_model(spec.model)
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     _refuse_uncarried(spec)
     _refuse_while_away(spec)

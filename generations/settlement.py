@@ -104,10 +104,7 @@ def conclude_attempt(
     cost = generation.price.cost_micros * (len(delivery.finals) or asked) if is_paid else 0
     is_certain = conclusion.outcome in ("ok", "partial")
     spec = GenerationSpec.from_canonical(generation.spec)
-    honoured = [
-        catalog.honours(each.facts.width, each.facts.height, spec.aspect_ratio, spec.image_size)
-        for each in delivery.finals
-    ]
+    honoured = [_judge(each, spec) for each in delivery.finals]
     concluded = Attempt.objects.filter(pk=attempt.pk, outcome=Attempt.SENT).update(
         outcome=conclusion.outcome,
         detail=conclusion.detail[:2000],
@@ -245,8 +242,13 @@ def _end(rows: GenerationQuerySet, status: Status, **fields: object) -> None:
         raise LeaseLost
 
 
+def _judge(picture: Picture, spec: GenerationSpec) -> catalog.Honoured:
+    facts = picture.facts
+    return catalog.honours(facts.width, facts.height, spec.aspect_ratio, spec.image_size, model_id=spec.model)
+
+
 def _add_image(generation: Generation, spec: GenerationSpec, picture: Picture, *, caption: str) -> Image:
-    honoured = catalog.honours(picture.facts.width, picture.facts.height, spec.aspect_ratio, spec.image_size)
+    honoured = _judge(picture, spec)
     return gallery.add_image(
         owner=generation.user,
         facts=picture.facts,

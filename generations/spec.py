@@ -288,12 +288,12 @@ class _Reader:
             "aspect_ratio": self._read_aspect_ratio(model, kind),
             "image_size": self._read_image_size(model, default_image_size, kind),
             "modalities": self._read_modalities(model),
-            "seed": self._read_seed(),
+            "seed": self._read_seed(model),
         }
         values |= {each.name: self._read_parameter(each, model) for each in _PARAMETERS if each.name in self.body}
         if values.get("thinking") == "off":
             values["thinking"] = None  # the same wish as to say nothing about it
-        values["styles"] = self._read_styles(values.get("count", 1))
+        values["styles"] = self._read_styles(values.get("count", 1), model)
         values["references"], values["edit_of"] = self._read_references(model)
         if kind == "video":
             self._refuse_for_clips(values)
@@ -304,10 +304,11 @@ class _Reader:
     def _read_model(self) -> Model | None:
         name = self.body.get("model", catalog.DEFAULT_MODEL_ID)
         if not isinstance(name, str):
-            self.refuse("model", f"model {shown(name)} is not the id of a model; allowed: {', '.join(catalog.MODELS)}.")
+            always = ", ".join(model.id for model in catalog.offered_models(()))
+            self.refuse("model", f"model {shown(name)} is not the id of a model; allowed: {always}.")
             return None
         try:
-            return catalog.get_model(name)
+            return catalog.askable_model(name)
         except UnknownModel as error:
             self.problems.extend(error.errors)
             return None
@@ -365,11 +366,16 @@ class _Reader:
             self._refuse_value("modalities", value, model, tuple(json.dumps(list(each)) for each in allowed))
         return ordered
 
-    def _read_seed(self) -> int | None:
+    def _read_seed(self, model: Model | None) -> int | None:
         seed = self.body.get("seed")
-        if seed is not None and not is_int32(seed):
+        if seed is None:
+            return None
+        span = model.capabilities.seed if model else catalog.Capabilities().seed
+        if model and span is None:
+            self._refuse_for_now("seed", seed, model, (None,))
+        elif span and not (is_int32(seed) and span[0] <= seed <= span[1]):
             what = f"seed {shown(seed)} is not valid"
-            self.refuse("seed", f"{what}; allowed: a whole number from {-(2**31)} to {2**31 - 1}, or null.")
+            self.refuse("seed", f"{what}; allowed: a whole number from {span[0]} to {span[1]}, or null.")
         return seed
 
     def _read_parameter(self, parameter: _Parameter, model: Model | None) -> Any:
@@ -383,12 +389,14 @@ class _Reader:
                 self._refuse_for_now(parameter.name, value, model, allowed)
         return value
 
-    def _read_styles(self, count: object) -> tuple[str, ...]:
+    def _read_styles(self, count: object, model: Model | None) -> tuple[str, ...]:
         styles = self.body.get("styles", [])
         if not _is_list_of_texts(styles):
             self.refuse("styles", f"styles {shown(styles)} is not valid; expected a list of texts.")
             return ()
-        if styles and len(styles) != count:
+        if styles and model and not model.capabilities.styles:
+            self._refuse_for_now("styles", styles, model, ([],))
+        elif styles and len(styles) != count:
             self.refuse("styles", f"styles has {len(styles)} texts for count {shown(count)}; expected one per picture.")
         for style in styles:
             problem = text_problem(style)
@@ -416,7 +424,8 @@ class _Reader:
                 self._refuse_for_now("edit_of", edit_of, model, (None,))
             if brought > model.capabilities.max_references:
                 most = model.capabilities.max_references
-                self.refuse("references", f"{brought} pictures are brought along; {model.label} takes at most {most}.")
+                takes = f"at most {most}" if most else "none"
+                self.refuse("references", f"{brought} pictures are brought along; {model.label} takes {takes}.")
         return tuple(map(str.lower, references)), edit_of.lower() if edit_of else None
 
     def _refuse_value(self, field: str, value: object, model: Model | None, allowed: tuple[str, ...]) -> None:

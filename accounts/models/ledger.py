@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 MAX_AMOUNT = 2**53 - 1  # JSON numbers stay exact up to here
@@ -66,17 +66,20 @@ class LedgerAccount(models.Model):
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
-    def begun(self, at: datetime) -> "PriceQuerySet":
-        """Prices that have begun at that time, the older ones first: the last of a model and size is in force."""
-        return self.filter(valid_from__lte=at).order_by("valid_from", "pk")
+    def in_force(self, at: datetime) -> "PriceQuerySet":
+        """One row for each model, size and unit that is for sale at that time: the newest that has begun."""
+        same = {name: OuterRef(name) for name in ("model", "size", "unit")}
+        later = Price.objects.filter(**same, valid_from__gt=OuterRef("valid_from"), valid_from__lte=at)
+        return self.filter(~Exists(later), valid_from__lte=at, is_offered=True)
 
     def current(self, *, model: str, size: str, unit: str, at: datetime) -> "Price | None":
-        """The newest price that has begun at that time; None when there is none."""
-        return self.filter(model=model, size=size, unit=unit, valid_from__lte=at).order_by("-valid_from").first()
+        """The newest price that has begun at that time; None when there is none, or when it says "not for sale"."""
+        newest = self.filter(model=model, size=size, unit=unit, valid_from__lte=at).order_by("-valid_from").first()
+        return newest if newest and newest.is_offered else None
 
 
 class Price(models.Model):
-    """What one unit costs from `valid_from` on; a new price is a new row."""
+    """What one unit costs from `valid_from` on, or that it is not sold from then on; a change is a new row."""
 
     model = models.CharField(max_length=100)
     size = models.CharField(max_length=10)
@@ -85,6 +88,7 @@ class Price(models.Model):
     cost_micros = models.BigIntegerField()  # what the upstream charges us
     comparison_micros = models.BigIntegerField(null=True, blank=True)  # the vendor's own list price
     is_placeholder = models.BooleanField(default=False)  # the articles name none: the operator sets it
+    is_offered = models.BooleanField(default=True)  # False: taken out of sale; the amounts are those of the row before
     currency = models.CharField(max_length=3, default="USD")
     valid_from = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)

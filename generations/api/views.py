@@ -159,10 +159,11 @@ class ModelList(APIView):
 
     @extend_schema(operation_id="models_list", responses=ModelSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """Every model with its sizes, shapes and today's prices."""
-        prices = list(Price.objects.begun(timezone.now()))
+        """Every model that is on offer, with its sizes, shapes and today's prices."""
+        prices = list(Price.objects.in_force(timezone.now()))
         bodies = [
-            _model_body(model, [row for row in prices if row.model == model.id]) for model in catalog.MODELS.values()
+            _model_body(model, [row for row in prices if row.model == model.id])
+            for model in catalog.offered_models({row.model for row in prices})
         ]
         return Response({"results": bodies, "next": None, "previous": None})
 
@@ -170,7 +171,6 @@ class ModelList(APIView):
 def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
     in_force = {(row.unit, row.size): row for row in prices}
     kinds = kinds_of(model)
-    offered = [(kind, size) for kind in kinds for size in model.sizes_of(kind)]
     return {
         "id": model.id,
         "label": model.label,
@@ -190,8 +190,8 @@ def _model_body(model: catalog.Model, prices: list[Price]) -> dict[str, Any]:
                 "comparison": format_usd(price.comparison_micros) if price.comparison_micros else None,
                 "is_placeholder": price.is_placeholder,
             }
-            for unit, size in offered
-            if (price := in_force.get((unit, size)))
+            for unit, size in model.units()
+            if unit in kinds and (price := in_force.get((unit, size)))
         ],
         "is_default": model.id == catalog.DEFAULT_MODEL_ID,
     }

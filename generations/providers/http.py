@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 from urllib3.util import Retry
 
 from generations.providers.answer import Answer, durable_file, write_head
 from generations.providers.base import ProviderError
+from generations.providers.cutoff import CutoffAdapter, cut_off_after
 
 CHUNK = 64 * 1024
 CONNECT_TIMEOUT_S = 10.0
@@ -25,7 +25,7 @@ def new_session(pool_size: int) -> requests.Session:
     session = requests.Session()
     # Only connects are repeated here: a POST that was sent may cost money, and each one is an Attempt row.
     retry = Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool_size, max_retries=retry)
+    adapter = CutoffAdapter(pool_connections=4, pool_maxsize=pool_size, max_retries=retry)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = lambda request: request  # or requests would take credentials from a netrc file
@@ -49,6 +49,19 @@ def post_json(
     `on_chunk` is for an answer that is a stream, and sees its bytes as they come. Of a stream that breaks off, what has
     come is kept, as the picture may be in it; of any other body nothing is.
     """
+    with cut_off_after(timeout_s):
+        return _post(session, url, headers, body, timeout_s, max_bytes, spool_path)
+
+
+def _post(
+    session: requests.Session,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    timeout_s: float,
+    max_bytes: int,
+    spool_path: Path,
+) -> Answer:
     started = time.monotonic()
     deadline = started + timeout_s
 
@@ -130,7 +143,7 @@ def _chunks(
     inflate = _inflater(response.headers.get("Content-Encoding", "identity").lower(), failure)
     received = 0
     while True:
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             raise failure("unknown", "the answer did not end before the deadline")
         try:
             # read1 returns what one receive brought: read(n) would wait for n bytes while an upstream drips.
@@ -140,6 +153,8 @@ def _chunks(
         except (Urllib3Error, OSError) as error:
             raise failure("unknown", f"the connection broke in the body: {type(error).__name__}") from error
         if not raw:
+            if time.monotonic() >= deadline:  # cut off, which looks like the end of a body without a length
+                raise failure("unknown", "the answer did not end before the deadline")
             return
         for chunk in inflate(raw):
             received += len(chunk)

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from generations import catalog
-from generations.catalog import Protocol
+from generations.catalog import Protocol, Route
 from generations.providers import streaming
 from generations.providers.answer import Answer
 from generations.providers.base import NOTHING, Brought, Provider, ProviderError
@@ -45,8 +45,11 @@ class WisGate(Provider):
         return new_session(settings.WORKER_CONCURRENCY)
 
     def upstream_model(self, spec: GenerationSpec) -> str:
+        return self._route(spec).upstream_id
+
+    def _route(self, spec: GenerationSpec) -> Route:
         routes = catalog.get_model(spec.model).routes
-        return next(route.upstream_id for route in routes if route.protocol == self.protocol)
+        return next(route for route in routes if route.protocol == self.protocol)
 
     def send(
         self,
@@ -192,17 +195,20 @@ class Images(WisGate):
 
     @classmethod
     def carries(cls, spec: GenerationSpec) -> bool:
-        return Chat.carries(spec) and spec.kind in cls.kinds and not spec.references and spec.modalities == ("IMAGE",)
+        if spec.kind not in cls.kinds or spec.modalities != ("IMAGE",):
+            return False
+        return Chat.carries(spec) and not (spec.references or spec.styles or spec.native_fields())
 
     def _path(self, spec: GenerationSpec) -> str:
         return openai.images.REQUEST_PATH
 
     def _build(self, spec: GenerationSpec, brought: Brought) -> dict[str, Any]:
-        upstream_id = self.upstream_model(spec)
+        route = self._route(spec)
         return openai.images.build_request(
             spec,
-            upstream_model_id=upstream_id,
-            dialect=openai.images.FLUX if upstream_id.startswith("flux") else openai.images.GPT_IMAGE,
+            upstream_model_id=route.upstream_id,
+            dialect=openai.images.dialect_of(route.upstream_id),
+            quality=route.quality or None,
             user_token=brought.user_token,
         )
 

@@ -19,7 +19,17 @@ from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
 from gallery.renditions import LONG_SIDES
-from gallery.tiles import Tile, alt_of, clip_of, file_address, name_of, shape_of, source_set, tile_of
+from gallery.tiles import (
+    Tile,
+    alt_of,
+    clip_of,
+    file_address,
+    library_address,
+    name_of,
+    shape_of,
+    source_set,
+    tile_of,
+)
 from generations import catalog
 from generations.cards import AttemptLine, attempt_line, model_label
 from generations.models import Attempt, Generation
@@ -88,6 +98,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "prompt_is_heading": prompt_is_heading,
         "alt": alt_of(picture, 300),
         "address": file_address(picture),
+        "library": library_address(picture),
         "clip": clip_of(picture),
         "source_set": _source_set(picture),
         "ratio": round(picture.blob.width / picture.blob.height, 4),
@@ -106,7 +117,8 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _beside(user: User, picture: Image) -> tuple[list[Tile], list[Tile]]:
     """Its neighbours in the library, both lists in the library's order: newest first."""
-    kept = Image.objects.owned_by(user).listed().with_blob()
+    own = Image.objects.owned_by(user)
+    kept = (own.uploads() if picture.is_upload else own.listed()).with_blob()
     newer = kept.filter(pk__gt=picture.pk).order_by("pk")[:BESIDE]
     older = kept.filter(pk__lt=picture.pk).order_by("-pk")[:BESIDE]
     return [tile_of(image) for image in reversed(newer)], [tile_of(image) for image in older]
@@ -170,6 +182,8 @@ def _again(picture: Image, made_by: Generation | None) -> str:
 
 def _asked_and_received(picture: Image, made_by: Generation | None) -> list[Row]:
     blob = picture.blob
+    if picture.is_upload:
+        return []
     rows = [
         Row("Model", model_label(picture.model), _model_used(picture), None),
         Row("Shape", picture.aspect_ratio, _shape_in_words(picture), picture.honours_aspect_ratio),

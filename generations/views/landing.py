@@ -24,14 +24,30 @@ def landing(request: HttpRequest) -> HttpResponse:
 
 def models(request: HttpRequest) -> HttpResponse:
     """Each model with its sizes, shapes and today's prices."""
-    prices = {(row.model, row.size): row for row in Price.objects.begun(timezone.now())}
+    prices = {(row.model, row.size): row for row in Price.objects.in_force(timezone.now())}
     rows = [
         {
             "model": model,
             "is_default": model.id == catalog.DEFAULT_MODEL_ID,
             "prices": [(size, prices.get((model.id, size))) for size in model.sizes],
+            "quality": model.routes[0].quality,
+            "lacks": _lacks(model.capabilities),
             "clip_price": prices.get((model.id, catalog.CLIP_SIZE.name)) if "video" in kinds_of(model) else None,
         }
-        for model in catalog.MODELS.values()
+        for model in catalog.offered_models({name for name, _ in prices})
     ]
     return render(request, "generations/models.html", {"rows": rows})
+
+
+def _lacks(can: catalog.Capabilities) -> list[str]:
+    """What the studio offers and this model does not have, in words."""
+    has = {
+        "captions": ("TEXT", "IMAGE") in can.modalities,
+        "grounding": True in can.grounding,
+        "thoughts": True in can.include_thoughts,
+        "reference pictures": can.max_references > 0,
+        "edits": can.edits,
+        "styles": can.styles,
+        "seeds": can.seed is not None,
+    }
+    return [word for word, is_there in has.items() if not is_there]

@@ -72,7 +72,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "troubles": _troubles(figures),
         "rows": [_row(each, period) for each in now.upstreams],
         "chart": _chart(now),
-        "models": list(catalog.MODELS.values()),
+        "models": catalog.offered_models(catalog.MODELS),
         "may_probe": may_enter(person(request)),
     }
     return render(request, "generations/status.html", context)

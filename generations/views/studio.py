@@ -71,8 +71,9 @@ class Offer:
 
     @property
     def summary(self) -> str:
-        sizes = self.model.sizes
-        return f"{len(self.model.aspect_ratios)} shapes, {sizes[0]} to {sizes[-1]}"
+        sizes = list(self.prices) or self.model.sizes
+        span = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else sizes[0]
+        return f"{len(self.model.aspect_ratios)} shapes, {span}"
 
 
 @never_cache
@@ -147,9 +148,10 @@ def _page(request: HttpRequest, composer: Composer | None = None, problem: Probl
     before = _cursor(request)
     runs = list(_older_than(person(request), before)[: RAIL + 1])
     cards.load_pictures(runs)
-    composer = (composer or _composer(request, runs)).settled()
-    prices = {(row.model, row.size): row.amount_micros for row in Price.objects.begun(timezone.now())}
-    offers = [_offer(model, composer, prices) for model in catalog.MODELS.values() if model.lifecycle != "retired"]
+    prices = {(row.model, row.size): row.amount_micros for row in Price.objects.in_force(timezone.now())}
+    offered = catalog.offered_models({name for name, _ in prices})
+    composer = (composer or _composer(request, runs)).settled(offered)
+    offers = [_offer(model, composer, prices) for model in offered]
     balance = _money(request)["balance"]
     can_film = any(offer.clip_price is not None for offer in offers)
     size = catalog.CLIP_SIZE.name if composer.kind == "video" else composer.image_size
@@ -214,7 +216,15 @@ def _composer(request: HttpRequest, runs: list[Generation]) -> Composer:
             raise Http404 from None
     base = _of_edited(request, base)
     sent: dict[str, Any] = {name: request.GET[name] for name in LABELS if name in request.GET}
-    return Composer.read(sent | {name: request.GET.getlist(name) for name in LISTS if name in request.GET}, base)
+    lists = {name: request.GET.getlist(name) for name in LISTS if name in request.GET}
+    if "references" in lists and not _takes_pictures(base.model):
+        base = replace(base, model=catalog.DEFAULT_MODEL_ID)
+    return Composer.read(sent | lists, base)
+
+
+def _takes_pictures(model_id: str) -> bool:
+    model = catalog.MODELS.get(model_id)
+    return model is not None and model.capabilities.max_references > 0
 
 
 def _of_edited(request: HttpRequest, base: Composer) -> Composer:
@@ -224,9 +234,10 @@ def _of_edited(request: HttpRequest, base: Composer) -> Composer:
     image = own_picture(person(request), request.GET["edit_of"])
     if image is None:
         raise Http404
+    made_by = catalog.MODELS.get(image.model)
     return replace(
         base,
-        model=image.model or base.model,
+        model=made_by.id if made_by and made_by.capabilities.edits else catalog.DEFAULT_MODEL_ID,
         aspect_ratio=image.aspect_ratio or base.aspect_ratio,
         image_size=image.image_size or base.image_size,
         count="1",
@@ -249,7 +260,10 @@ def _offer_data(offer: Offer) -> dict[str, Any]:
         "clip": offer.clip_price,
         "clipRatios": list(catalog.CLIP_PIXELS),
         "ratios": offer.model.aspect_ratios,
+        "outputs": [",".join(modalities) for modalities in can.modalities],
         "counts": can.count,
+        "styles": can.styles,
+        "seed": can.seed is not None,
         "grounding": True in can.grounding,
         "thinking": can.thinking,
         "thoughts": True in can.include_thoughts,

@@ -46,6 +46,7 @@ if (composer) {
   /** A switch that a model does not have is off, and says why. */
   const settleSwitch = (name, isOffered, why) => {
     const box = composer.querySelector(`input[type=checkbox][name=${name}]`);
+    if (!box) return "";
     const wasOn = box.checked;
     box.disabled = !isOffered;
     box.closest("label").title = isOffered ? "" : why;
@@ -65,17 +66,24 @@ if (composer) {
         ? settle("aspect_ratio", (ratio) => offer.clipRatios.includes(ratio), (ratio) => `No short video is made in ${ratio}`)
         : settle("aspect_ratio", (ratio) => offer.ratios.includes(ratio), (ratio) => `${offer.label} does not make ${ratio}`),
       settle("image_size", (size) => size in offer.prices, (size) => `${offer.label} does not make ${size}`),
+      settle("modalities", (output) => offer.outputs.includes(output), () => `${offer.label} writes no caption`),
     ];
     changes.push(
       settle("count", (count) => offer.counts.includes(Number(count)), (count) => `${offer.label} does not make ${count} at once`),
       settleSwitch("grounding", offer.grounding, `${offer.label} does not search`),
       settleSwitch("include_thoughts", offer.thoughts, `${offer.label} shows no thoughts`),
+      settleSwitch("seed", offer.seed, `${offer.label} takes no seed`),
     );
+    // Pictures that were chosen stay in sight, so that nobody wonders where they went; the hint says what to do.
+    const takesNone = !offer.references;
+    document.getElementById("takes-none").hidden = !takesNone || !composer.querySelector(".brought input");
+    document.getElementById("bring").hidden = takesNone;
+    for (const box of composer.querySelectorAll(".brought input")) box.disabled = takesNone;
     const thinking = document.getElementById("thinking");
     thinking.hidden = thinking.disabled = !offer.thinking.length;
     const many = isClip() ? 1 : Number(chosen("count") ?? 1);
     const styles = document.getElementById("styles");
-    styles.hidden = many < 2;
+    styles.hidden = many < 2 || !offer.styles;
     for (const field of styles.querySelectorAll("[data-style]")) {
       field.hidden = Number(field.dataset.style) > many;
       field.querySelector("input").disabled = field.hidden || styles.hidden;

@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import keys, ledger, quotas
+from accounts.errors import PriceUnknown
 from accounts.models import ApiKey, Entry, Plan, Price, Quota, Transfer, User
 from tests import people
 
@@ -333,9 +334,11 @@ def test_revoking_needs_its_permission(alice_key, staff, operator):
 
 # --- Prices and plans ---
 
+FLASH = "gemini-3.1-flash-image-preview"
+
 
 def price_form(**fields):
-    form = {"model": Price.objects.first().model, "size": "1K", "amount": "0.07", "cost": "0.03", **fields}
+    form = {"sold": f"{FLASH} 1K image", "amount": "0.07", "cost": "0.03", **fields}
     starts = form.pop("valid_from", None)
     return form | ({"valid_from": f"{starts:%Y-%m-%dT%H:%M}"} if starts else {})
 
@@ -343,17 +346,17 @@ def price_form(**fields):
 def test_a_superuser_sets_a_price_from_now_on(root):
     form = price_form()
     assert root.post("/admin/accounts/price/add/", form).status_code == 302
-    price = ledger.current_price(model=form["model"], size="1K")
+    price = ledger.current_price(model=FLASH, size="1K")
     assert (price.amount_micros, price.cost_micros, price.comparison_micros) == (70_000, 30_000, None)
 
 
 def test_a_price_may_begin_later(root):
-    before = ledger.current_price(model=Price.objects.first().model, size="1K")
+    before = ledger.current_price(model=FLASH, size="1K")
     starts = timezone.now() + timedelta(days=3)
     form = price_form(amount="0.09", comparison="0.10", valid_from=starts)
     assert root.post("/admin/accounts/price/add/", form).status_code == 302
-    assert ledger.current_price(model=form["model"], size="1K") == before
-    later = ledger.current_price(model=form["model"], size="1K", at=starts + timedelta(days=1))
+    assert ledger.current_price(model=FLASH, size="1K") == before
+    later = ledger.current_price(model=FLASH, size="1K", at=starts + timedelta(days=1))
     assert (later.amount_micros, later.comparison_micros) == (90_000, 100_000)
 
 
@@ -363,8 +366,9 @@ def test_a_price_may_begin_later(root):
         ({"amount": "0"}, "A price is more than nothing."),
         ({"amount": "free"}, "Enter an amount in USD"),
         ({"cost": "-1"}, "must not be negative"),
-        ({"model": "nano-apple"}, "Use one of"),
-        ({"size": "9K"}, "Use one of"),
+        ({"sold": "nano-apple 1K image"}, "Select a valid choice"),
+        ({"sold": f"{FLASH} 9K image"}, "Select a valid choice"),
+        ({"sold": ""}, "This field is required"),
         ({"valid_from": timezone.now() - timedelta(days=1)}, "choose a time to come"),
     ],
 )
@@ -384,6 +388,44 @@ def test_a_price_is_neither_changed_nor_deleted(root):
     chosen = {"action": "delete_selected", "_selected_action": [price.pk], "post": "yes"}
     root.post("/admin/accounts/price/", chosen)
     assert Price.objects.filter(pk=price.pk, amount_micros=price.amount_micros).exists()
+
+
+def test_a_short_video_has_a_price_of_its_own(root):
+    still = ledger.current_price(model=FLASH, size="1K")
+    root.post("/admin/accounts/price/add/", price_form(sold=f"{FLASH} 720p video", amount="0.50"))
+    assert ledger.current_price(model=FLASH, size="720p", unit="video").amount_micros == 500_000
+    assert ledger.current_price(model=FLASH, size="1K") == still
+
+
+def withdraw(client, *prices):
+    form = {"action": "withdraw", "_selected_action": [price.pk for price in prices]}
+    return client.post("/admin/accounts/price/", form)
+
+
+def test_what_is_withdrawn_is_not_sold_until_a_later_price(root):
+    price = ledger.current_price(model=FLASH, size="1K")
+    withdraw(root, price)
+    with pytest.raises(PriceUnknown):
+        ledger.current_price(model=FLASH, size="1K")
+    assert ledger.current_price(model=FLASH, size="2K")
+    row = Price.objects.get(is_offered=False)
+    assert (row.model, row.size, row.amount_micros, row.cost_micros) == (FLASH, "1K", 58_000, 58_000)
+    log = LogEntry.objects.get(object_id=str(row.pk))
+    assert "Withdrew gemini-3.1-flash-image-preview at 1K (image) from sale" in log.get_change_message()
+    root.post("/admin/accounts/price/add/", price_form(amount="0.09"))
+    assert ledger.current_price(model=FLASH, size="1K").amount_micros == 90_000
+
+
+def test_withdrawing_twice_writes_one_row(root):
+    price = ledger.current_price(model=FLASH, size="1K")
+    withdraw(root, price, price)
+    withdraw(root, price)
+    assert Price.objects.filter(is_offered=False).count() == 1
+
+
+def test_operators_withdraw_nothing(operator):
+    withdraw(operator, Price.objects.first())
+    assert not Price.objects.filter(is_offered=False).exists()
 
 
 def test_operators_set_neither_prices_nor_plans(operator):

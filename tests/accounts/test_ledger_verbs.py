@@ -17,7 +17,7 @@ from accounts.errors import (
     ServiceUnavailable,
 )
 from accounts.ledger import Balance
-from accounts.models import MAX_AMOUNT, Entry, LedgerAccount, Transfer, User
+from accounts.models import MAX_AMOUNT, Entry, LedgerAccount, Price, Transfer, User
 from tests.accounts.money import IMAGE, columns, grant, make_price, refund, reserve
 
 pytestmark = pytest.mark.django_db
@@ -333,6 +333,17 @@ def test_the_current_price_is_the_newest_that_has_begun(db):
     make_price(4, valid_from=now - timedelta(hours=1), size="4K")
     assert ledger.current_price(model="m", size="1K") == current
     assert ledger.current_price(model="m", size="1K", at=future.valid_from) == future
+
+
+def test_in_force_is_one_price_of_each_thing_that_is_sold(db):
+    now = timezone.now()
+    make_price(1, valid_from=now - timedelta(days=2))
+    current = make_price(2, valid_from=now - timedelta(days=1))
+    make_price(3, valid_from=now + timedelta(days=1))
+    clip = make_price(4, valid_from=now - timedelta(days=1), unit="video")
+    make_price(5, valid_from=now - timedelta(days=2), size="2K")
+    make_price(5, valid_from=now - timedelta(days=1), size="2K", is_offered=False)
+    assert set(Price.objects.in_force(now).filter(model="m")) == {current, clip}
 
 
 @pytest.mark.parametrize("question", [{"model": "other"}, {"size": "2K"}, {"unit": "second"}])

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.contract.live import PASSWORD
+from tests.upstream.pictures import png
 
 PUBLIC = (
     "/",
@@ -26,6 +27,7 @@ OWN = (
     "/generations/",
     "/status/",
     "/library/",
+    "/library/?kind=upload",
     "/library/trash/",
     "/account/",
     "/account/ledger/",
@@ -44,19 +46,26 @@ MAX_ASSET_BYTES = 80_000
 
 @pytest.fixture(scope="module")
 def owner(site) -> requests.Session:
-    """Somebody with a picture, a failure, a cancelled job and a key."""
+    """Somebody with a picture, a failure, a cancelled job, an upload and a key."""
     session = site.account(credit="10.00")
     for prompt in ("Blue hills, many layers", "Declined [fault:image_safety]", "Eight to one"):
         body = {"prompt": prompt, "aspect_ratio": "8:1" if "Eight" in prompt else "3:2"}
         answer = session.post(f"{site.api}/generations", json=body, headers={"Prefer": "wait=20"}, timeout=30)
         assert answer.json()["finished_at"], answer.text
+    session.post(f"{site.api}/images", files={"file": png(640, 480)}, timeout=30).raise_for_status()
     return session
 
 
 def own_paths(site, owner) -> list[str]:
     generations = owner.get(f"{site.api}/generations", timeout=10).json()["results"]
     image = next(each["images"][0]["id"] for each in generations if each["images"])
-    return [*OWN, f"/images/{image}/", *(f"/generations/{each['id']}/" for each in generations[:2])]
+    upload = owner.get(f"{site.api}/images?kind=upload", timeout=10).json()["results"][0]["id"]
+    return [
+        *OWN,
+        f"/images/{image}/",
+        f"/images/{upload}/",
+        *(f"/generations/{each['id']}/" for each in generations[:2]),
+    ]
 
 
 @pytest.mark.slow

@@ -281,3 +281,77 @@ def test_strangers_are_sent_to_sign_in(stranger, path):
 def test_the_page_is_kept_by_no_cache(browser):
     assert "no-store" in browser.get(LIBRARY)["Cache-Control"]
     assert browser.post(LIBRARY).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+# --- Uploads -------------------------------------------------------------------------------------
+
+UPLOADS = "/library/?kind=upload"
+
+
+def test_uploads_have_a_page_of_their_own_and_are_in_no_other(browser, fill, bob, facts):
+    made, sent = fill(2), fill(3, kind="upload", prompt="", model="")
+    add_image(bob, facts, kind="upload")
+    assert tiles(browser.get(UPLOADS)) == ids(sent)[::-1]
+    assert tiles(browser.get(LIBRARY)) == ids(made)[::-1]
+    assert tiles(browser.get("/library/?kind=draft")) == ids(made)[::-1]
+
+
+def test_an_upload_is_offered_as_a_reference_and_named_by_its_time(browser, fill):
+    [image] = fill(1, kind="upload", prompt="", model="")
+    page = browser.get(UPLOADS).content.decode()
+    assert f'href="/studio/?references={image.public_id}"' in page
+    assert f"Use as reference: Upload of {image.created_at:%-d %B %Y, %H:%M}" in page
+    assert "Use as reference" not in browser.get(LIBRARY).content.decode()
+
+
+def test_uploads_are_paged_by_id(browser, fill):
+    sent = ids(fill(PAGE + 5, kind="upload", prompt=""))[::-1]
+    fill(3)
+    first = browser.get(UPLOADS)
+    assert tiles(first) == sent[:PAGE]
+    second = browser.get(f"{LIBRARY}{link(first, 'next')}")
+    assert tiles(second) == sent[PAGE:]
+    back = browser.get(f"{LIBRARY}{link(second, 'prev')}")
+    assert tiles(back) == sent[:PAGE]
+    assert tiles(browser.get(f"{LIBRARY}{link(first, 'next')}", headers=HTMX)) == sent[PAGE:]
+
+
+def test_uploads_are_found_by_title_and_shape(browser, fill):
+    fill(1, kind="upload", title="Kitchen wall")
+    [wanted] = fill(1, kind="upload", title="Garden gate")
+    assert tiles(browser.get(f"{UPLOADS}&q=garden&shape=wide")) == ids([wanted])
+    page = browser.get(f"{UPLOADS}&q=attic").content.decode()
+    assert 'href="/library/?kind=upload">Show all uploads' in page
+    assert 'name="kind" value="upload"' in page
+
+
+def test_an_upload_goes_to_the_trash_and_comes_back(browser, fill):
+    [image] = fill(1, kind="upload", prompt="")
+    answer = browser.post(f"/images/{image.public_id}/trash/")
+    assert answer.headers["Location"] == f"/library/?kind=upload&at={image.public_id}"
+    assert "Pictures you upload will stand here" in browser.get(UPLOADS).content.decode()
+    browser.post(f"/images/{image.public_id}/restore/")
+    assert tiles(browser.get(UPLOADS)) == ids([image])
+
+
+def test_the_page_of_an_upload_has_uploads_beside_it_and_no_wish(browser, fill):
+    first, second = fill(2, kind="upload", prompt="", model="")
+    fill(1)
+    page = browser.get(f"/images/{second.public_id}/").content.decode()
+    assert f"/library/?kind=upload&amp;at={second.public_id}" in page
+    assert re.findall(r'href="/images/([0-9a-f-]{36})/" rel="(?:prev|next)"', page) == [str(first.public_id)]
+    assert "Use as reference" in page
+    assert "Uploaded <time" in page
+    assert "Use again" not in page
+    assert "Asked and received" not in page
+
+
+def test_uploads_cost_the_same_few_queries(browser, fill):
+    fill(2, kind="upload")
+    with CaptureQueriesContext(connection) as few:
+        browser.get(UPLOADS)
+    fill(PAGE + AHEAD, kind="upload")
+    with CaptureQueriesContext(connection) as many:
+        page = browser.get(UPLOADS)
+    assert len(many) == len(few) <= 8
+    assert len(page.content) < 50_000

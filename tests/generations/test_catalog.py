@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from generations import catalog
-from generations.errors import UnknownModel
+from generations.errors import RetiredModel, UnknownModel
 
 FLASH = "gemini-3.1-flash-image-preview"
 PRO = "gemini-3-pro-image-preview"
@@ -112,7 +112,7 @@ def test_each_upstream_has_its_own_word_for_the_small_size():
 
 def test_every_model_has_a_name_at_every_upstream():
     for model in catalog.MODELS.values():
-        assert [route.protocol for route in model.routes] == ["native", "chat"]
+        assert [route.protocol for route in model.routes] == (["images"] if model.is_optional else ["native", "chat"])
     assert {route.upstream_id for route in catalog.get_model(FLASH).routes} == {FLASH}
 
 
@@ -126,7 +126,7 @@ def test_the_time_of_a_call_grows_with_the_size():
 
 def test_the_first_prices_are_those_of_the_articles_and_marked_placeholders():
     rows = {(row.model, row.size): row for row in catalog.FIRST_PRICES}
-    assert rows.keys() == {(model.id, size) for model in catalog.MODELS.values() for size in model.sizes}
+    assert rows.keys() == {(model.id, size) for model in catalog.offered_models(()) for size in model.sizes}
     assert {rows[FLASH, size] for size in ("0.5K", "1K", "2K", "4K")} == {
         catalog.PriceRow(FLASH, size, amount_micros=58_000, cost_micros=58_000, comparison_micros=68_000)
         for size in ("0.5K", "1K", "2K", "4K")
@@ -154,6 +154,51 @@ def test_the_first_prices_are_those_of_the_articles_and_marked_placeholders():
 )
 def test_expected_pixels_follow_the_providers_table(ratio, size, pixels):
     assert catalog.expected_pixels(ratio, size) == pixels
+
+
+@pytest.mark.parametrize(
+    ("model_id", "ratio", "size", "pixels"),
+    [
+        ("gpt-image-2", "1:1", "1K", (1024, 1024)),
+        ("gpt-image-2", "3:2", "1K", (1248, 832)),
+        ("gpt-image-2", "16:9", "2K", (2560, 1440)),
+        ("gpt-image-2", "16:9", "4K", (3840, 2160)),
+        ("gpt-image-2", "1:1", "4K", (2880, 2880)),
+        ("gpt-image-2", "21:9", "4K", (3808, 1632)),
+        ("gpt-image-1.5", "3:2", "1K", (1536, 1024)),
+        ("flux-2-pro", "1:1", "2K", (2048, 2048)),
+        ("flux-2-pro", "16:9", "2K", (2048, 1152)),
+    ],
+)
+def test_the_images_api_has_pixels_of_its_own(model_id, ratio, size, pixels):
+    assert catalog.expected_pixels(ratio, size, model_id) == pixels
+    assert catalog.honours(*pixels, ratio, size, model_id=model_id) == catalog.Honoured(True, True)
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in catalog.MODELS.values() if model.is_optional], ids=lambda model: model.id
+)
+def test_the_images_api_takes_every_size_that_a_model_offers(model):
+    for size in model.sizes:
+        for ratio in model.aspect_ratios:
+            width, height = catalog.expected_pixels(ratio, size, model.id)
+            assert (width % 16, height % 16) == (0, 0)
+            assert max(width, height) <= 3840
+            assert max(width, height) <= 3 * min(width, height)
+            assert 655_360 <= width * height <= 8_294_400
+
+
+def test_an_optional_model_is_offered_while_it_has_a_price():
+    assert [model.id for model in catalog.offered_models(())] == [FLASH, PRO]
+    assert [model.id for model in catalog.offered_models({"flux-2-pro"})] == [FLASH, PRO, "flux-2-pro"]
+
+
+@pytest.mark.parametrize(("name", "instead"), [("dall-e-3", "gpt-image-2"), ("models/gemini-2.5-flash-image", FLASH)])
+def test_a_retired_id_names_what_follows_it(name, instead):
+    with pytest.raises(RetiredModel) as caught:
+        catalog.get_model(name)
+    assert caught.value.message == f'The model "{name}" is retired; use "{instead}" instead.'
+    assert catalog.get_model(instead)
 
 
 @pytest.mark.parametrize("size", list(catalog.SIZES))

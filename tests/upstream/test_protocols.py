@@ -1,12 +1,14 @@
 """WIRE 5 by every protocol, through the real pipeline, against a server that shares no code with the emulator:
 exact numbers of calls, charges and holds."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from django.utils import timezone
 
 from accounts import ledger
-from accounts.models import Usage
+from accounts.models import Price, Usage
 from generations.audit import audit
 from generations.models import Status
 from generations.providers import current
@@ -28,6 +30,12 @@ def balance(user):
 
 def outcomes(generation):
     return list(generation.attempts.order_by("number").values_list("outcome", flat=True))
+
+
+def on_sale(model, size="1K"):
+    """The operator puts a model of the Images API on sale; returns what a wish for it says."""
+    Price.objects.create(model=model, size=size, amount_micros=PRICE, cost_micros=40_000, valid_from=timezone.now())
+    return {"model": model, "image_size": size}
 
 
 # protocol, answer, outcome, calls while it goes on answering so
@@ -54,7 +62,16 @@ ROWS = [
     ("chat", "400", chat.error(400, "invalid_request_error", "invalid_value"), "invalid", 1),
     ("chat", "401", chat.error(401, "invalid_request_error", "invalid_api_key"), "auth", 1),
     ("chat", "500", chat.error(500, "server_error", None), "unknown", 2),
+    ("chat", "nothing said", chat.says(""), "no_image", 2),
+    ("chat", "length", chat.says("Here it", "length"), "cut_short", 1),
+    ("chat", "bomb", chat.by_json(chat.picture(png_bomb())), "too_large", 1),
     ("images", "moderated", images.moderated(), "blocked", 1),
+    ("images", "no pictures", images.of([]), "no_image", 2),
+    ("images", "addresses only", images.by_address("https://pictures.example/fox.png"), "text_only", 1),
+    ("images", "html bytes", images.answer(b"<html>no</html>"), "not_an_image", 1),
+    ("images", "bomb", images.answer(png_bomb()), "too_large", 1),
+    ("images", "400", images.error(400, "invalid_request_error", "invalid_value"), "invalid", 1),
+    ("images", "500", images.error(500, "server_error", None), "unknown", 2),
     ("images", "cut picture", images.answer(CUT), "truncated", 2),
     ("images", "401", chat.error(401, "invalid_request_error", "invalid_api_key"), "auth", 1),
     *(
@@ -80,19 +97,38 @@ ROWS = [
     [(protocol, answer, outcome, calls) for protocol, _, answer, outcome, calls in ROWS],
     ids=[f"{protocol} {name}" for protocol, name, *_ in ROWS],
 )
-def test_a_failure_costs_nothing_and_ends_as_its_row_says(
-    protocol, answer, outcome, calls, alice, served_by, make, monkeypatch
-):
+def test_a_failure_costs_nothing_and_ends_as_its_row_says(protocol, answer, outcome, calls, alice, served_by, make):
     upstream, before = served_by(protocol), balance(alice)
-    if protocol == "images":
-        monkeypatch.setattr("generations.providers.wisgate.Images.upstream_model", lambda self, spec: "gpt-image-2")
+    fields = on_sale("gpt-image-2") if protocol == "images" else {}
     upstream.answers(answer)
-    generation = make()
+    generation = make(**fields)
     assert (generation.status, generation.error_code) == (Status.FAILED, outcome)
     assert outcomes(generation) == [outcome] * calls
     assert len(upstream.requests) == calls
     assert balance(alice) == before
     assert Usage.objects.get(user=alice, name="images_per_day").used == 0
+    assert audit() == []
+
+
+GOOD = {
+    "native": native.answer(native.picture(png())),
+    "chat": chat.by_json(chat.picture(png())),
+    "images": images.answer(),
+}
+
+
+@pytest.mark.parametrize("protocol", GOOD)
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(429, "rate_limited"), (503, "unavailable")], ids=["too many", "overloaded"]
+)
+def test_what_passes_by_is_asked_again_for_nothing(protocol, status, outcome, alice, served_by, make):
+    upstream = served_by(protocol)
+    upstream.answers(trouble.relay_error(status), trouble.relay_error(status), GOOD[protocol])
+    generation = make(**(on_sale("gpt-image-2") if protocol == "images" else {}))
+    assert generation.status == Status.SUCCEEDED
+    assert outcomes(generation) == [outcome] * 2 + ["ok"]
+    assert list(generation.attempts.values_list("cost_micros", flat=True))[:2] == [0, 0]
+    assert balance(alice)[1:] == (0, PRICE)
     assert audit() == []
 
 
@@ -141,6 +177,39 @@ def test_one_corrupt_variant_of_three_costs_two(alice, served_by, make):
     assert outcomes(generation) == ["partial"]
     assert balance(alice)[1:] == (0, 2 * PRICE)
     assert Usage.objects.get(user=alice, name="images_per_day").used == 2
+    assert audit() == []
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "size", "body"),
+    [
+        ("gpt-image-2", {"aspect_ratio": "16:9"}, (2560, 1440), {"quality": "medium", "output_format": "png"}),
+        ("flux-2-pro", {"seed": 7}, (2048, 2048), {"response_format": "b64_json", "seed": 7}),
+    ],
+)
+def test_the_images_api_makes_three_pictures_in_one_call(model, fields, size, body, alice, upstream, make, settings):
+    settings.EMULATOR = False
+    settings.WISDOM_GATE_CHAT_URL, settings.WISDOM_GATE_KEYS = upstream.chat_url, ["key-one"]
+    upstream.answers(images.answer(*(png(*size, colour=(shade, 0, 0)) for shade in (10, 20, 30))))
+    generation = make(count=3, **on_sale(model, "2K"), **fields)
+    [request] = upstream.requests
+    sent = json.loads(request.body)
+    assert len(sent.pop("user", "")) >= 12
+    assert sent == {"model": model, "prompt": "a fox", "n": 3, "size": f"{size[0]}x{size[1]}"} | body
+    assert generation.status == Status.SUCCEEDED
+    assert generation.outputs.filter(image__honours_aspect_ratio=True, image__honours_image_size=True).count() == 3
+    assert outcomes(generation) == ["ok"]
+    assert balance(alice)[1:] == (0, 3 * PRICE)
+    assert audit() == []
+
+
+def test_of_three_pictures_of_the_images_api_the_corrupt_one_is_free(alice, served_by, make):
+    upstream = served_by("images")
+    upstream.answers(images.answer(png(colour=(1, 2, 3)), CUT, png()))
+    generation = make(count=3, **on_sale("gpt-image-2"))
+    assert outcomes(generation) == ["partial"]
+    assert generation.outputs.count() == 2
+    assert balance(alice)[1:] == (0, 2 * PRICE)
     assert audit() == []
 
 

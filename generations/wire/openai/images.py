@@ -23,20 +23,13 @@ from generations.wire.reply import (
 
 REQUEST_PATH = "/images/generations"
 
-SIDE_STEP = 16
 _FORMATS = ("png", "jpeg", "webp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What a family of models takes: fields that it does not know are refused with a 400.
+    """What a family of models takes: fields that it does not know are refused with a 400."""
 
-    `sizes` are the only ones allowed, none means any within `max_side` and `max_pixels`.
-    """
-
-    sizes: tuple[tuple[int, int], ...] = ()
-    max_side: int = 3840
-    max_pixels: int = 3840 * 2160
     qualities: tuple[str, ...] = ()
     has_output_format: bool = False
     has_response_format: bool = False
@@ -45,12 +38,15 @@ class Dialect:
 
 
 GPT_IMAGE = Dialect(qualities=("auto", "low", "medium", "high", "xhigh", "max"), has_output_format=True)
-GPT_IMAGE_CLASSIC = Dialect(
-    sizes=((1024, 1024), (1536, 1024), (1024, 1536)),
-    qualities=("auto", "low", "medium", "high"),
-    has_output_format=True,
-)
-FLUX = Dialect(max_side=2048, max_pixels=4_194_304, has_response_format=True, has_seed=True)
+GPT_IMAGE_CLASSIC = Dialect(qualities=("auto", "low", "medium", "high"), has_output_format=True)
+FLUX = Dialect(has_response_format=True, has_seed=True)
+_FAMILIES = {"gpt-image-1": GPT_IMAGE_CLASSIC, "flux": FLUX}
+
+
+def dialect_of(upstream_model_id: str) -> Dialect:
+    """The dialect of a model's family, by how its id begins."""
+    found = (dialect for prefix, dialect in _FAMILIES.items() if upstream_model_id.startswith(prefix))
+    return next(found, GPT_IMAGE)
 
 
 def build_request(
@@ -66,7 +62,7 @@ def build_request(
 
     ValueError for a quality or a format that the dialect does not have.
     """
-    width, height = size_for(spec.aspect_ratio, spec.image_size, dialect)
+    width, height = catalog.expected_pixels(spec.aspect_ratio, spec.image_size, spec.model)
     body: dict[str, Any] = {
         "model": upstream_model_id,
         "prompt": spec.prompt,
@@ -88,20 +84,6 @@ def build_request(
     if dialect.has_user and user_token:
         body["user"] = user_token
     return body
-
-
-def size_for(aspect_ratio: str, image_size: str, dialect: Dialect) -> tuple[int, int]:
-    """The width and height that come nearest to a shape and a size: of those allowed, or whole steps of 16."""
-    width, height = catalog.expected_pixels(aspect_ratio, image_size)
-    if dialect.sizes:
-        return min(dialect.sizes, key=lambda size: (_distance(size[0] / size[1], width / height), -size[0] * size[1]))
-    scale = min(1.0, dialect.max_side / max(width, height), (dialect.max_pixels / (width * height)) ** 0.5)
-    step = SIDE_STEP
-    return max(step, int(width * scale) // step * step), max(step, int(height * scale) // step * step)
-
-
-def _distance(one: float, other: float) -> float:
-    return max(one / other, other / one)
 
 
 def parse_reply(
