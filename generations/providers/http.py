@@ -50,7 +50,7 @@ def post_json(
     come is kept, as the picture may be in it; of any other body nothing is.
     """
     with cut_off_after(timeout_s):
-        return _post(session, url, headers, body, timeout_s, max_bytes, spool_path)
+        return _post(session, url, headers, body, timeout_s, max_bytes, spool_path, on_chunk)
 
 
 def _post(
@@ -61,6 +61,7 @@ def _post(
     timeout_s: float,
     max_bytes: int,
     spool_path: Path,
+    on_chunk: Callable[[bytes], None] | None,
 ) -> Answer:
     started = time.monotonic()
     deadline = started + timeout_s
