@@ -53,7 +53,7 @@ class LedgerAccount(models.Model):
                 condition=Q(credits_posted__lte=MAX_AMOUNT, debits_posted__lte=MAX_AMOUNT),
                 name="ledger_account_exact",
             ),
-            # A backstop, not a lock: the conditional UPDATE in ledger.py is what stops an overspend.
+            # A backstop, not a lock: the conditional UPDATE in ledger/writing.py is what stops an overspend.
             models.CheckConstraint(
                 condition=Q(floor__isnull=True)
                 | Q(credits_posted__gte=F("floor") + F("debits_posted") + F("debits_pending")),

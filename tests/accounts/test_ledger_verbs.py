@@ -124,7 +124,7 @@ def test_a_refused_hold_leaves_the_callers_transaction_usable(alice, price):
 def test_the_constraint_behind_the_condition_is_insufficient_credit_too(alice, price, monkeypatch):
     from django.db.models import Q
 
-    monkeypatch.setattr(ledger, "_has_room", lambda effect: Q())
+    monkeypatch.setattr("accounts.ledger.writing._has_room", lambda effect: Q())
     before = columns(alice)
     with pytest.raises(InsufficientCredit) as refusal:
         reserve(alice, price, CREDIT + 1)

@@ -1,0 +1,47 @@
+"""The ledger: `from accounts import ledger` has every verb and every question that another module may use.
+
+verbs.py moves money, reading.py tells of it and needs no verb, writing.py is theirs alone.
+"""
+
+from accounts.ledger.reading import (
+    Balance,
+    balance_of,
+    current_price,
+    expired_holds,
+    open_holds,
+    spent_since,
+    statement,
+)
+from accounts.ledger.verbs import (
+    VERDICT_CODES,
+    capture,
+    grant,
+    record_cost,
+    refund,
+    release,
+    reserve,
+    settle_suspense,
+)
+from accounts.ledger.writing import open_wallet
+from accounts.money import format_usd, parse_usd
+
+__all__ = [
+    "VERDICT_CODES",
+    "Balance",
+    "balance_of",
+    "capture",
+    "current_price",
+    "expired_holds",
+    "format_usd",
+    "grant",
+    "open_holds",
+    "open_wallet",
+    "parse_usd",
+    "record_cost",
+    "refund",
+    "release",
+    "reserve",
+    "settle_suspense",
+    "spent_since",
+    "statement",
+]
