@@ -1,8 +1,9 @@
 """The ledger: `from accounts import ledger` has every verb and every question that another module may use.
 
-verbs.py moves money, reading.py tells of it and needs no verb, writing.py is theirs alone.
+verbs.py moves money, reading.py and budgets.py tell of it and need no verb, writing.py is the verbs' alone.
 """
 
+from accounts.ledger.budgets import Budget, budgets_of
 from accounts.ledger.reading import (
     Balance,
     balance_of,
@@ -14,6 +15,7 @@ from accounts.ledger.reading import (
 )
 from accounts.ledger.verbs import (
     VERDICT_CODES,
+    adjust,
     capture,
     grant,
     record_cost,
@@ -21,6 +23,7 @@ from accounts.ledger.verbs import (
     release,
     reserve,
     settle_suspense,
+    top_up,
 )
 from accounts.ledger.writing import open_wallet
 from accounts.money import format_usd, parse_usd
@@ -28,7 +31,10 @@ from accounts.money import format_usd, parse_usd
 __all__ = [
     "VERDICT_CODES",
     "Balance",
+    "Budget",
+    "adjust",
     "balance_of",
+    "budgets_of",
     "capture",
     "current_price",
     "expired_holds",
@@ -44,4 +50,5 @@ __all__ = [
     "settle_suspense",
     "spent_since",
     "statement",
+    "top_up",
 ]

@@ -6,12 +6,16 @@ safe to repeat: the same key with the same money gives the same transfer back (t
 with other money IdempotencyMismatch. A database that does not answer is ServiceUnavailable, and nothing half is left.
 """
 
+import re
 from datetime import datetime
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import Sum
+from django.utils import timezone
 
-from accounts.errors import Conflict, IdempotencyMismatch
+from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput
+from accounts.ledger import budgets
 from accounts.ledger.reading import fail_closed
 from accounts.ledger.writing import (
     Effect,
@@ -25,11 +29,13 @@ from accounts.ledger.writing import (
     wallet_and,
     write,
 )
-from accounts.models import LedgerAccount, Price, Transfer, User
+from accounts.models import ApiKey, LedgerAccount, Price, Transfer, User
 from accounts.money import format_usd
 
 # How it ended with a cost that was in suspense, and the code of the transfer that says so.
 VERDICT_CODES = {"billed": "cost_billed", "not_billed": "cost_not_billed"}
+PROVIDER = re.compile(r"[a-z0-9-]{1,30}", re.ASCII)
+EVENT_ID = re.compile(r"[!-~]{1,150}", re.ASCII)
 
 
 @fail_closed()
@@ -54,17 +60,49 @@ def grant(
         return write(transfer, wallet, Effect(credits=amount_micros))
 
 
+def top_up(*, user: User, amount_micros: int, provider: str, event_id: str) -> Transfer:
+    """Money that a payment provider has received: the verb for its webhook, which may come many times and all at once.
+
+    One event of a provider is one grant. Raises IdempotencyMismatch for the same event with another user or amount,
+    InvalidInput.
+    """
+    if not PROVIDER.fullmatch(provider):
+        raise InvalidInput.of("provider", "A provider is 1 to 30 lower-case letters, digits and hyphens.")
+    if not EVENT_ID.fullmatch(event_id):
+        raise InvalidInput.of("event_id", "An event id is 1 to 150 printable ASCII characters without spaces.")
+    return grant(
+        user=user,
+        amount_micros=amount_micros,
+        reason=f"top-up by {provider}",
+        key=f"topup:{provider}:{event_id}",
+        actor=provider,
+        code="topup",
+    )
+
+
 @fail_closed()
 def reserve(
-    *, user: User, amount_micros: int, reference: str, key: str, price: Price, expires_at: datetime
+    *,
+    user: User,
+    amount_micros: int,
+    reference: str,
+    key: str,
+    price: Price,
+    expires_at: datetime,
+    api_key: ApiKey | None = None,
 ) -> Transfer:
     """Hold money for work that is about to start; needs the open transaction in which the work is written down.
 
-    Raises InsufficientCredit, after which the caller's transaction holds nothing of it.
+    It is held in the budget of `api_key` as well, if that key has one, or in neither. Raises InsufficientCredit and
+    KeyBudgetExceeded, after which the caller's transaction holds nothing of it.
     """
     assert connection.in_atomic_block, "reserve() outside a transaction could hold money for work that nobody knows"
     check_amount(amount_micros)
+    now = timezone.now()
     wallet, revenue = wallet_and(user, Kind.REVENUE)
+    budget_id, change_budget = budgets.id_of(api_key, now), None
+    if api_key is not None and budget_id is not None:
+        change_budget = partial(budgets.hold, api_key, amount_micros=amount_micros, wallet=wallet, at=now)
     transfer = Transfer(
         kind=Transfer.Kind.PENDING,
         debit=wallet,
@@ -74,9 +112,10 @@ def reserve(
         code="hold",
         reference=reference,
         price=price,
+        budget_id=budget_id,
         expires_at=expires_at,
     )
-    return write(transfer, wallet, Effect(pending=amount_micros))
+    return write(transfer, wallet, Effect(pending=amount_micros), change_budget=change_budget)
 
 
 @fail_closed()
@@ -128,7 +167,37 @@ def refund(*, transfer: Transfer, amount_micros: int, actor: str, reason: str, k
             raise Conflict(
                 f"Of {format_usd(transfer.amount_micros)} USD captured, {format_usd(refunded)} USD is refunded already."
             )
-        return write(compensation, wallet, Effect(credits=amount_micros, refunds=amount_micros))
+        change_budget, budget_id = None, transfer.hold.budget_id if transfer.hold else None
+        if budget_id is not None:
+            change_budget = partial(budgets.settle, budget_id, spent_micros=-amount_micros)
+        effect = Effect(credits=amount_micros, refunds=amount_micros)
+        return write(compensation, wallet, effect, change_budget=change_budget)
+
+
+@fail_closed()
+def adjust(*, user: User, amount_micros: int, actor: str, reason: str, key: str, reference: str = "") -> Transfer:
+    """Correct what a wallet has, by a transfer in either direction; an amount below zero takes away.
+
+    `reference` names what is corrected, if that has an id. Raises InsufficientCredit, InvalidInput.
+    """
+    check_amount(abs(amount_micros) if type(amount_micros) is int else amount_micros)
+    check_reason(reason)
+    with transaction.atomic():
+        wallet, external = wallet_and(user, Kind.EXTERNAL)
+        debit, credit = (external, wallet) if amount_micros > 0 else (wallet, external)
+        transfer = Transfer(
+            kind=Transfer.Kind.DIRECT,
+            debit=debit,
+            credit=credit,
+            amount_micros=abs(amount_micros),
+            key=key,
+            code="adjustment",
+            reference=reference,
+            actor=actor,
+            reason=reason,
+        )
+        # What is taken away was not spent: it lessens what came in.
+        return write(transfer, wallet, Effect(credits=amount_micros))
 
 
 @fail_closed()

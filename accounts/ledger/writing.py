@@ -1,11 +1,14 @@
 """How a transfer is written: with its effect on the wallet and its statement line, once for each key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from accounts.errors import Conflict, IdempotencyMismatch, InsufficientCredit, InvalidInput
+from accounts.ledger import budgets
 from accounts.ledger.reading import fail_closed
 from accounts.models import MAX_AMOUNT, Entry, LedgerAccount, Transfer, User
 from accounts.money import format_usd
@@ -24,6 +27,7 @@ SAME_MONEY = (
     "code",
     "reference",
     "price_id",
+    "budget_id",
 )
 
 
@@ -51,18 +55,26 @@ def open_wallet(user: User) -> LedgerAccount:
     return wallet
 
 
-def write(transfer: Transfer, wallet: LedgerAccount | None = None, effect: Effect | None = None) -> Transfer:
-    """Insert the transfer with its effect on the wallet, once for each key."""
+def write(
+    transfer: Transfer,
+    wallet: LedgerAccount | None = None,
+    effect: Effect | None = None,
+    *,
+    change_budget: Callable[[], None] | None = None,
+) -> Transfer:
+    """Insert the transfer with its effect on the wallet, then on an API key's budget, once for each key."""
     try:
         with transaction.atomic():
             transfer.save(force_insert=True)
             if wallet is not None and effect is not None:
                 _apply(transfer, wallet, effect)
+            if change_budget is not None:
+                change_budget()
     except IntegrityError as error:
         if earlier := find_by_key(transfer):
             return earlier
         if wallet is not None and ABOVE_FLOOR in str(error):
-            raise _refusal(transfer, wallet) from error
+            raise _refusal(transfer, wallet, effect or Effect()) from error
         raise
     return transfer
 
@@ -85,7 +97,7 @@ def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
         version=F("version") + 1,
     )
     if not changed:
-        raise _refusal(transfer, wallet)
+        raise _refusal(transfer, wallet, effect)
     row = wallets.get()  # its lock is ours until the commit, so this is the version that we made
     Entry.objects.create(
         transfer=transfer,
@@ -98,14 +110,14 @@ def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
     )
 
 
-def _refusal(transfer: Transfer, wallet: LedgerAccount) -> InsufficientCredit | InvalidInput:
-    if transfer.kind != Transfer.Kind.PENDING:
+def _refusal(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> InsufficientCredit | InvalidInput:
+    if effect.posted >= effect.pending:
         return InvalidInput.of("amount_micros", "The wallet would hold more than the ledger can count exactly.")
     row = LedgerAccount.objects.get(pk=wallet.pk)
     available = format_usd(row.credits_posted - row.debits_posted - row.debits_pending)
     required = format_usd(transfer.amount_micros)
     return InsufficientCredit(
-        f"This costs {required} USD and {available} USD is available.",
+        f"This {'costs' if effect.pending else 'takes'} {required} USD and {available} USD is available.",
         available=available,
         required=required,
         held=format_usd(row.debits_pending),
@@ -141,8 +153,11 @@ def resolution_of(hold: Transfer, *, kind: Transfer.Kind, amount_micros: int, co
 
 def resolve(hold: Transfer, resolution: Transfer, effect: Effect) -> Transfer:
     """Write the one resolution of a hold; UNIQUE(hold) decides the race of capture against release."""
+    change_budget = None
+    if hold.budget_id is not None:
+        change_budget = partial(budgets.settle, hold.budget_id, held_micros=effect.pending, spent_micros=effect.debits)
     try:
-        return write(resolution, hold.debit, effect)
+        return write(resolution, hold.debit, effect, change_budget=change_budget)
     except IntegrityError:
         winner = Transfer.objects.filter(hold=hold).first()
         if winner is None:
@@ -166,7 +181,7 @@ def house_account(kind: Kind) -> LedgerAccount:
 
 
 def check_amount(amount_micros: int, *, maximum: int = MAX_AMOUNT) -> None:
-    if not isinstance(amount_micros, int) or not 0 < amount_micros <= maximum:
+    if type(amount_micros) is not int or not 0 < amount_micros <= maximum:
         raise InvalidInput.of("amount_micros", f"The amount must be from 1 to {maximum} micro-USD.")
 
 
