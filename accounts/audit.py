@@ -32,6 +32,9 @@ POSTED = """CASE WHEN t.kind IN ('pending', 'void') THEN 0
 PENDING = """CASE WHEN t.kind = 'direct' OR e.account_id = t.credit_id THEN 0
     WHEN t.kind = 'pending' THEN t.amount_micros ELSE -h.amount_micros END"""
 
+# The key of the transfer that request `r` leads to; SQLite writes a UUID without its hyphens.
+REQUEST_KEY = "'request:' || REPLACE(CAST(r.id AS TEXT), '-', '')"
+
 # name -> a query whose every row is a violation; its columns say where.
 QUERIES = {
     "chain_has_gap": f"""
@@ -115,6 +118,19 @@ QUERIES = {
     "budget_of_another_wallet": f"""
         SELECT t.id FROM {TRANSFER} t LEFT JOIN {BUDGET} b ON b.id = t.budget_id
         WHERE t.budget_id IS NOT NULL AND (t.kind <> 'pending' OR b.id IS NULL OR b.wallet_id <> t.debit_id)""",
+    "approval_is_not_what_was_done": f"""
+        SELECT r.id FROM {REQUEST} r LEFT JOIN {DECISION} d ON d.request_id = r.id
+        LEFT JOIN {TRANSFER} t ON t.key = {REQUEST_KEY}
+        WHERE COALESCE(d.is_approved, FALSE) <> (t.id IS NOT NULL) OR (t.id IS NOT NULL AND (
+            t.amount_micros <> ABS(r.amount_micros)
+            OR r.wallet_id <> CASE WHEN r.amount_micros > 0 THEN t.credit_id ELSE t.debit_id END
+            OR (r.capture_id IS NULL) <> (t.refunds_id IS NULL) OR r.capture_id <> t.refunds_id))""",
+    "approved_by_who_asked": f"""
+        SELECT d.id FROM {DECISION} d JOIN {REQUEST} r ON r.id = d.request_id
+        WHERE d.decided_by_id = r.asked_by_id OR d.asked_by_id <> r.asked_by_id""",
+    "transfer_without_its_request": f"""
+        SELECT t.id FROM {TRANSFER} t WHERE SUBSTR(t.key, 1, 8) = 'request:'
+            AND NOT EXISTS (SELECT 1 FROM {REQUEST} r WHERE t.key = {REQUEST_KEY})""",
 }
 
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin import ReadOnlyAdmin
+from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import duration, usd
 from generations.models import Attempt, Generation
 

@@ -25,7 +25,7 @@ from accounts.ledger.verbs import (
     settle_suspense,
     top_up,
 )
-from accounts.ledger.writing import open_wallet
+from accounts.ledger.writing import check_reason, open_wallet
 from accounts.money import format_usd, parse_usd
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "balance_of",
     "budgets_of",
     "capture",
+    "check_reason",
     "current_price",
     "expired_holds",
     "format_usd",

@@ -1,12 +1,20 @@
 """Changes of money that need a second person: who asked for what, and who decided. Both tables are append-only."""
 
 import uuid
+from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models.ledger import MAX_AMOUNT, LedgerAccount, Transfer
+
+
+class MoneyRequestQuerySet(models.QuerySet["MoneyRequest"]):
+    def waiting(self) -> "MoneyRequestQuerySet":
+        """Those that nobody has decided yet, oldest first."""
+        return self.filter(decision__isnull=True).order_by("created_at")
 
 
 class MoneyRequest(models.Model):
@@ -25,8 +33,10 @@ class MoneyRequest(models.Model):
     capture = models.ForeignKey(Transfer, null=True, on_delete=models.PROTECT, related_name="refund_requests")
     amount_micros = models.BigIntegerField()  # below zero: an adjustment that takes away
     reason = models.CharField(max_length=200)
-    asked_by = models.CharField(max_length=40)  # public id
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[models.Manager["MoneyRequest"]] = MoneyRequestQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -50,8 +60,9 @@ class MoneyDecision(models.Model):
 
     request = models.OneToOneField(MoneyRequest, on_delete=models.PROTECT, related_name="decision")
     is_approved = models.BooleanField()
-    asked_by = models.CharField(max_length=40)  # as in the request: a constraint sees its own table only
-    decided_by = models.CharField(max_length=40)
+    # As in the request: a constraint sees its own table only.
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
