@@ -204,7 +204,6 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[MoneyRequest]) -> QuerySet[MoneyRequest]:
         if self.value():
             return queryset.filter(decision__is_approved=self.value() == "approved")
-        # The page of one request is asked for by its id and not through this list.
         return queryset.filter(decision__isnull=True)
 
 
