@@ -96,7 +96,7 @@ def upsert(row, unique_field, update_field):
 
 def write_line(account, transfer):
     amounts = dict.fromkeys(("posted_delta", "pending_delta", "posted_after", "pending_after"), 0)
-    Entry.objects.create(transfer=transfer, account=account, version=10, **amounts)
+    Entry.objects.create(transfer=transfer, account=account, version=99, **amounts)
 
 
 # What the refusal says, and the attempts that it answers.
