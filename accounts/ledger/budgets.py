@@ -51,9 +51,9 @@ def id_of(api_key: ApiKey | None, at: datetime) -> str | None:
     return f"key:{api_key.public_id}:{period}"
 
 
-def hold(api_key: ApiKey, *, amount_micros: int, wallet: LedgerAccount, at: datetime) -> None:
-    """Hold the amount in the key's budget. Raises KeyBudgetExceeded."""
-    budget_id, limit = id_of(api_key, at), api_key.budget_micros
+def hold(api_key: ApiKey, *, budget_id: str, amount_micros: int, wallet: LedgerAccount, at: datetime) -> None:
+    """Hold the amount in this budget of the key. Raises KeyBudgetExceeded."""
+    limit = api_key.budget_micros
     assert limit is not None, "a key without a budget holds nothing in it"
     room = KeyBudget.objects.filter(pk=budget_id, spent_micros__lte=limit - amount_micros - F("held_micros"))
 

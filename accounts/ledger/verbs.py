@@ -102,7 +102,9 @@ def reserve(
     wallet, revenue = wallet_and(user, Kind.REVENUE)
     budget_id, change_budget = budgets.id_of(api_key, now), None
     if api_key is not None and budget_id is not None:
-        change_budget = partial(budgets.hold, api_key, amount_micros=amount_micros, wallet=wallet, at=now)
+        change_budget = partial(
+            budgets.hold, api_key, budget_id=budget_id, amount_micros=amount_micros, wallet=wallet, at=now
+        )
     transfer = Transfer(
         kind=Transfer.Kind.PENDING,
         debit=wallet,
