@@ -23,7 +23,7 @@ SCOPE_LABELS = {
     "review": ("Review", "decide what is shown"),
     "account": ("Account", "see the balance and the ledger, make and revoke keys"),
 }
-PERIODS = ((ApiKey.Period.TOTAL, "For good"), (ApiKey.Period.MONTH, "A month, UTC"))
+PERIODS = ((ApiKey.Period.TOTAL, "In all"), (ApiKey.Period.MONTH, "Each month, UTC"))
 NEVER, ON_A_DAY = "never", "date"
 LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), (ON_A_DAY, "On a day"))
 
@@ -47,7 +47,7 @@ class KeyForm(forms.Form):
         help_text="Empty: no limit of its own",
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "decimal"}),
     )
-    budget_period = forms.ChoiceField(label="It lasts", choices=PERIODS, initial=ApiKey.Period.TOTAL)
+    budget_period = forms.ChoiceField(label="Budget for", choices=PERIODS, initial=ApiKey.Period.TOTAL)
 
     def clean_budget(self) -> int | None:
         """In micro-USD."""

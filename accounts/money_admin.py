@@ -238,7 +238,7 @@ class MoneyRequestAdmin(MoneyPages, ReadOnlyAdmin):
 
     @admin.display(description="decided at")
     def decided(self, wish: MoneyRequest) -> object:
-        return wish.decision.created_at if hasattr(wish, "decision") else None
+        return wish.decision.created_at if hasattr(wish, "decision") else "-"
 
     @admin.display(description="reason of the decision")
     def why(self, wish: MoneyRequest) -> str:

@@ -52,7 +52,7 @@ class MoneyRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.amount_micros}"
+        return f"{self.verb} of {self.amount_micros} micro-USD"
 
 
 class MoneyDecision(models.Model):

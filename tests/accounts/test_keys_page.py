@@ -301,7 +301,7 @@ def test_the_list_tells_what_a_key_has_used_of_its_budget(client, alice):
     said = sentences(client.get(PATH))
     assert "Budget $0.50 a month: $0.058 spent, $0.116 held, $0.326 left; it begins again on 1 " in said
     client.post(PATH, wish(client, name="other", budget="0.01"))
-    assert "Budget $0.01 for good: $0.000 spent, $0.000 held, $0.010 left." in sentences(client.get(PATH))
+    assert "Budget $0.01 in all: $0.000 spent, $0.000 held, $0.010 left." in sentences(client.get(PATH))
 
 
 def test_the_pages_queries_do_not_grow_with_the_keys(client, alice, django_assert_max_num_queries):
