@@ -1,46 +1,24 @@
 """The operators' pages about people, their money and their keys. Whatever moves money or ends a key calls its verb."""
 
-import uuid
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
 from django.db.models import F, Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts import keys, ledger, quotas
-from accounts.errors import InvalidInput, ServiceError
-from accounts.models import ApiKey, Entry, LedgerAccount, Plan, Quota, Transfer, User
-from accounts.money import parse_usd
+from accounts import keys, ledger_admin, quotas  # noqa: F401 - the ledger's pages register themselves
+from accounts.models import ApiKey, LedgerAccount, Plan, Quota, User
+from accounts.money_admin import MoneyOfAPerson
+from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import usd
 
 LIMITS = ("images_per_day", "concurrent", "requests_per_minute")
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """To look at only. One count of a list is enough: the second one would read a large table once more."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 # --- People ---------------------------------------------------------------------------------------
@@ -55,22 +33,8 @@ class QuotaInline(admin.StackedInline):
     verbose_name_plural = f"limits of their own (empty: the plan's; {quotas.UNLIMITED}: none)"
 
 
-class GrantForm(forms.Form):
-    """An amount in USD, why, and a token that makes the second click of a double click the same grant."""
-
-    amount = forms.CharField(label="Amount in USD", max_length=20, help_text="Such as 5.00.")
-    reason = forms.CharField(max_length=200, help_text="The person reads it in their statement.")
-    token = forms.UUIDField(widget=forms.HiddenInput)
-
-    def clean_amount(self) -> int:
-        try:
-            return parse_usd(self.cleaned_data["amount"])
-        except InvalidInput as error:
-            raise ValidationError(error.message) from None
-
-
 @admin.register(User)
-class UserAdmin(ReadOnlyAdmin):
+class UserAdmin(MoneyOfAPerson, ReadOnlyAdmin):
     """Accounts are made by signing up or createaccount and erased by deleteaccount; a password is set by its owner."""
 
     list_display = ("email", "name", "plan", "available", "held", "created_at", "is_active", "is_staff")
@@ -78,7 +42,6 @@ class UserAdmin(ReadOnlyAdmin):
     list_select_related = ("plan", "wallet")
     search_fields = ("email", "name")
     ordering = ("-id",)
-    actions = ("grant_to_selected",)
     inlines = (QuotaInline,)
     fieldsets = (
         (None, {"fields": ("email", "name", "public_id", "plan", "is_active")}),
@@ -98,9 +61,6 @@ class UserAdmin(ReadOnlyAdmin):
         if is_colleague and not request.user.is_superuser:
             return False
         return admin.ModelAdmin.has_change_permission(self, request, obj)
-
-    def has_grant_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.add_transfer")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return self.FACTS if request.user.is_superuser else (*self.FACTS, *self.ROLES)
@@ -134,58 +94,6 @@ class UserAdmin(ReadOnlyAdmin):
         """A quota is written by its verb; the formset only says what was asked for."""
         for quota in formset.save(commit=False):
             quotas.override_limits(user=form.instance, **{name: getattr(quota, name) for name in LIMITS})
-
-    @admin.action(description="Grant credit", permissions=["grant"])
-    def grant_to_selected(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
-        if len(queryset) != 1:
-            self.message_user(request, "Credit is granted to one person at a time.", messages.ERROR)
-            return None
-        return redirect("admin:accounts_user_grant", queryset[0].pk)
-
-    def get_urls(self) -> list[URLPattern]:
-        grant = self.admin_site.admin_view(reauthentication_required(self.grant_view))
-        return [path("<int:pk>/grant/", grant, name="accounts_user_grant"), *super().get_urls()]
-
-    def grant_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The one way to give money from here: by ledger.grant, with a reason, and noted in the log."""
-        if not self.has_grant_permission(request):
-            raise PermissionDenied
-        user = self.get_queryset(request).filter(pk=pk).first()
-        if user is None:
-            raise Http404
-        form = GrantForm(request.POST or None, initial={"token": uuid.uuid4()})
-        if request.method == "POST" and form.is_valid() and self._grant(request, user, form):
-            return redirect("admin:accounts_user_change", pk)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Grant credit to {user.email}",
-            "opts": self.opts,
-            "original": user,
-            "form": form,
-            "available": self.available(user),
-        }
-        return render(request, "admin/accounts/user/grant.html", context)
-
-    def _grant(self, request: HttpRequest, user: User, form: GrantForm) -> bool:
-        amount, reason = usd(form.cleaned_data["amount"]), form.cleaned_data["reason"]
-        key = f"admin:{form.cleaned_data['token']}"
-        try:
-            with transaction.atomic():
-                is_new = not Transfer.objects.filter(key=key).exists()
-                ledger.grant(
-                    user=user,
-                    amount_micros=form.cleaned_data["amount"],
-                    reason=reason,
-                    key=key,
-                    actor=str(request.user.public_id),  # type: ignore[union-attr]  # admin_view lets only people in
-                )
-                if is_new:
-                    self.log_change(request, user, f"Granted {amount}: {reason}")
-        except ServiceError as error:
-            form.add_error(None, error.message)
-            return False
-        self.message_user(request, f"{user.email} has {amount} more.")
-        return True
 
 
 def _wallet(user: User) -> LedgerAccount:
@@ -232,81 +140,7 @@ class PlanAdmin(admin.ModelAdmin):
     show_full_result_count = False
 
 
-# --- The ledger, to read only ---------------------------------------------------------------------
-
-
-@admin.register(LedgerAccount)
-class LedgerAccountAdmin(ReadOnlyAdmin):
-    list_display = ("code", "kind", "owner", "available", "held", "version")
-    list_filter = ("kind",)
-    list_select_related = ("owner",)
-    search_fields = ("code", "owner__email")
-    fields = ("code", "kind", "owner", "currency", "available", "held", "spent", "version", "created_at")
-    ordering = ("id",)
-
-    @admin.display(description="available")
-    def available(self, account: LedgerAccount) -> str:
-        return _tracked(account, account.credits_posted - account.debits_posted - account.debits_pending)
-
-    @admin.display(description="held")
-    def held(self, account: LedgerAccount) -> str:
-        return _tracked(account, account.debits_pending)
-
-    @admin.display(description="spent")
-    def spent(self, account: LedgerAccount) -> str:
-        return _tracked(account, account.debits_posted - account.refunds_posted)
-
-
-def _tracked(account: LedgerAccount, micros: int) -> str:
-    """The house's accounts carry no balance of their own: it is the sum of their transfers."""
-    return usd(micros) if account.is_tracked else "-"
-
-
-@admin.register(Transfer)
-class TransferAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "code", "kind", "amount", "debit", "credit", "reference", "actor", "reason")
-    list_filter = ("code", "kind")
-    list_select_related = ("debit", "credit")
-    search_fields = ("reference__exact", "key__exact", "debit__code__exact", "credit__code__exact")
-    exclude = ("amount_micros",)
-    readonly_fields = ("amount",)
-    ordering = ("-created_at", "-id")
-
-    @admin.display(ordering="amount_micros", description="amount")
-    def amount(self, transfer: Transfer) -> str:
-        return usd(transfer.amount_micros, 3)
-
-
-@admin.register(Entry)
-class EntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "account", "version", "code", "posted", "pending", "balance", "reason")
-    list_select_related = ("account", "transfer")
-    search_fields = ("account__code__exact", "account__owner__email__exact", "transfer__reference__exact")
-    fields = ("created_at", "account", "version", "transfer", "posted", "pending", "balance")
-    ordering = ("-id",)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "account__id__exact" or super().lookup_allowed(lookup, value, request)
-
-    @admin.display(description="what")
-    def code(self, entry: Entry) -> str:
-        return entry.transfer.code
-
-    @admin.display(description="reason")
-    def reason(self, entry: Entry) -> str:
-        return entry.transfer.reason
-
-    @admin.display(description="posted")
-    def posted(self, entry: Entry) -> str:
-        return usd(entry.posted_delta, 3)
-
-    @admin.display(description="held")
-    def pending(self, entry: Entry) -> str:
-        return usd(entry.pending_delta, 3)
-
-    @admin.display(description="balance after")
-    def balance(self, entry: Entry) -> str:
-        return usd(entry.posted_after, 3)
+# --- The log --------------------------------------------------------------------------------------
 
 
 @admin.register(LogEntry)

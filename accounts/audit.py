@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from accounts.models import MAX_AMOUNT, Entry, LedgerAccount, Transfer
+from accounts.models import MAX_AMOUNT, Entry, KeyBudget, LedgerAccount, MoneyDecision, MoneyRequest, Transfer
 
 MAX_REPORTED = 100  # of each name
 
@@ -22,13 +22,18 @@ class Violation:
     detail: str
 
 
-ACCOUNT, TRANSFER, ENTRY = (model._meta.db_table for model in (LedgerAccount, Transfer, Entry))
+ACCOUNT, TRANSFER, ENTRY, BUDGET, REQUEST, DECISION = (
+    model._meta.db_table for model in (LedgerAccount, Transfer, Entry, KeyBudget, MoneyRequest, MoneyDecision)
+)
 
 # What transfer `t` adds to the posted and the pending balance of the account of entry `e`; `h` is the hold it resolves.
 POSTED = """CASE WHEN t.kind IN ('pending', 'void') THEN 0
     WHEN e.account_id = t.debit_id THEN -t.amount_micros ELSE t.amount_micros END"""
 PENDING = """CASE WHEN t.kind = 'direct' OR e.account_id = t.credit_id THEN 0
     WHEN t.kind = 'pending' THEN t.amount_micros ELSE -h.amount_micros END"""
+
+# The key of the transfer that request `r` leads to; SQLite writes a UUID without its hyphens.
+REQUEST_KEY = "'request:' || REPLACE(CAST(r.id AS TEXT), '-', '')"
 
 # name -> a query whose every row is a violation; its columns say where.
 QUERIES = {
@@ -54,9 +59,10 @@ QUERIES = {
         LEFT JOIN (SELECT credit_id AS id, SUM(amount_micros) AS credits,
                           SUM(CASE WHEN refunds_id IS NULL THEN 0 ELSE amount_micros END) AS refunds
                    FROM {TRANSFER} WHERE kind IN ('direct', 'post') GROUP BY credit_id) c ON c.id = a.id
-        LEFT JOIN (SELECT debit_id AS id, SUM(amount_micros) AS debits
+        LEFT JOIN (SELECT debit_id AS id, SUM(CASE kind WHEN 'post' THEN amount_micros ELSE 0 END) AS debits,
+                          SUM(CASE kind WHEN 'post' THEN 0 ELSE amount_micros END) AS corrections
                    FROM {TRANSFER} WHERE kind IN ('direct', 'post') GROUP BY debit_id) d ON d.id = a.id
-        WHERE a.is_tracked AND (a.credits_posted <> COALESCE(c.credits, 0)
+        WHERE a.is_tracked AND (a.credits_posted <> COALESCE(c.credits, 0) - COALESCE(d.corrections, 0)
             OR a.refunds_posted <> COALESCE(c.refunds, 0) OR a.debits_posted <> COALESCE(d.debits, 0))""",
     "pending_is_not_the_sum_of_open_holds": f"""
         SELECT a.code FROM {ACCOUNT} a
@@ -95,6 +101,36 @@ QUERIES = {
     "refunds_exceed_capture": f"""
         SELECT c.id FROM {TRANSFER} r JOIN {TRANSFER} c ON c.id = r.refunds_id WHERE r.refunds_id IS NOT NULL
         GROUP BY c.id, c.amount_micros, c.kind HAVING SUM(r.amount_micros) > c.amount_micros OR c.kind <> 'post'""",
+    "budget_held_is_not_the_sum_of_open_holds": f"""
+        SELECT b.id FROM {BUDGET} b
+        LEFT JOIN (SELECT t.budget_id, SUM(t.amount_micros) AS held FROM {TRANSFER} t
+                   LEFT JOIN {TRANSFER} r ON r.hold_id = t.id
+                   WHERE t.budget_id IS NOT NULL AND r.id IS NULL GROUP BY t.budget_id) h ON h.budget_id = b.id
+        WHERE b.held_micros <> COALESCE(h.held, 0)""",
+    "budget_spent_is_not_captures_less_refunds": f"""
+        SELECT b.id FROM {BUDGET} b
+        LEFT JOIN (SELECT t.budget_id, SUM(p.amount_micros) - SUM(COALESCE(f.refunded, 0)) AS spent FROM {TRANSFER} t
+                   JOIN {TRANSFER} p ON p.hold_id = t.id AND p.kind = 'post'
+                   LEFT JOIN (SELECT refunds_id, SUM(amount_micros) AS refunded FROM {TRANSFER}
+                              WHERE refunds_id IS NOT NULL GROUP BY refunds_id) f ON f.refunds_id = p.id
+                   WHERE t.budget_id IS NOT NULL GROUP BY t.budget_id) s ON s.budget_id = b.id
+        WHERE b.spent_micros <> COALESCE(s.spent, 0)""",
+    "budget_of_another_wallet": f"""
+        SELECT t.id FROM {TRANSFER} t LEFT JOIN {BUDGET} b ON b.id = t.budget_id
+        WHERE t.budget_id IS NOT NULL AND (t.kind <> 'pending' OR b.id IS NULL OR b.wallet_id <> t.debit_id)""",
+    "approval_is_not_what_was_done": f"""
+        SELECT r.id FROM {REQUEST} r LEFT JOIN {DECISION} d ON d.request_id = r.id
+        LEFT JOIN {TRANSFER} t ON t.key = {REQUEST_KEY}
+        WHERE COALESCE(d.is_approved, FALSE) <> (t.id IS NOT NULL) OR (t.id IS NOT NULL AND (
+            t.amount_micros <> ABS(r.amount_micros)
+            OR r.wallet_id <> CASE WHEN r.amount_micros > 0 THEN t.credit_id ELSE t.debit_id END
+            OR (r.capture_id IS NULL) <> (t.refunds_id IS NULL) OR r.capture_id <> t.refunds_id))""",
+    "approved_by_who_asked": f"""
+        SELECT d.id FROM {DECISION} d JOIN {REQUEST} r ON r.id = d.request_id
+        WHERE d.decided_by_id = r.asked_by_id OR d.asked_by_id <> r.asked_by_id""",
+    "transfer_without_its_request": f"""
+        SELECT t.id FROM {TRANSFER} t WHERE SUBSTR(t.key, 1, 8) = 'request:'
+            AND NOT EXISTS (SELECT 1 FROM {REQUEST} r WHERE t.key = {REQUEST_KEY})""",
 }
 
 

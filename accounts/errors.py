@@ -73,6 +73,14 @@ class InsufficientCredit(ServiceError):
     remedy = "Add credit, or wait for running work to finish if it holds the rest."
 
 
+class KeyBudgetExceeded(ServiceError):
+    code = "key_budget_exceeded"
+    status = 402
+    title = "The budget of this API key is used up"
+    message = "This API key has not enough left of its own budget for this."
+    remedy = "Give the key a larger budget, use another key, or wait until its budget begins again."
+
+
 class Forbidden(ServiceError):
     code = "forbidden"
     status = 403

@@ -9,9 +9,11 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.html import format_html
 
-from accounts.errors import ServiceError
+from accounts.errors import InvalidInput, ServiceError
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, scopes_of_role
-from accounts.models import User
+from accounts.models import ApiKey, User
+from accounts.money import parse_usd
+from accounts.templatetags.plantain import usd
 from accounts.users import MAX_NAME_CHARS as MAX_PERSON_NAME_CHARS
 
 SCOPE_LABELS = {
@@ -21,14 +23,16 @@ SCOPE_LABELS = {
     "review": ("Review", "decide what is shown"),
     "account": ("Account", "see the balance and the ledger, make and revoke keys"),
 }
+PERIODS = ((ApiKey.Period.TOTAL, "In all"), (ApiKey.Period.MONTH, "Each month, UTC"))
 NEVER, ON_A_DAY = "never", "date"
 LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), (ON_A_DAY, "On a day"))
 
 
-class NewKeyForm(forms.Form):
-    """What a new API key is called, may do, and when it ends; its id comes with the form, so it is made only once."""
+class KeyForm(forms.Form):
+    """What may be said of an API key at any time: its name, and what it may spend."""
 
-    key_id = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
+    PLACES = {"expires_at": "last_day"}
+
     name = forms.CharField(
         max_length=MAX_NAME_CHARS,
         label="Name",
@@ -36,6 +40,36 @@ class NewKeyForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": "Give the key a name, such as the program that will use it."},
     )
+    budget = forms.CharField(
+        max_length=30,
+        required=False,
+        label="Budget in USD",
+        help_text="Empty: no limit of its own",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "decimal"}),
+    )
+    budget_period = forms.ChoiceField(label="Budget for", choices=PERIODS, initial=ApiKey.Period.TOTAL)
+
+    def clean_budget(self) -> int | None:
+        """In micro-USD."""
+        text = self.cleaned_data["budget"]
+        try:
+            return parse_usd(text) if text else None
+        except InvalidInput as error:
+            raise forms.ValidationError(error.message) from None
+
+    def refuse(self, error: ServiceError) -> None:
+        """Show what a service refused beside the field that it named."""
+        for problem in error.errors:
+            place = self.PLACES.get(problem.field, problem.field)
+            self.add_error(place if place in self.fields else None, problem.message)
+        if not error.errors:
+            self.add_error(None, f"{error.message} {error.remedy}")
+
+
+class NewKeyForm(KeyForm):
+    """What a new API key is called, may do, and when it ends; its id comes with the form, so it is made only once."""
+
+    key_id = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
     scopes = forms.MultipleChoiceField(
         label="It may",
         widget=forms.CheckboxSelectMultiple,
@@ -79,15 +113,17 @@ class NewKeyForm(forms.Form):
         return timezone.now() + timedelta(days=int(lifetime))
 
     def refuse(self, error: ServiceError) -> None:
-        """Show what a service refused beside the field that it named; sent again, the form is a new wish."""
-        places = {"expires_at": "last_day"}
-        for problem in error.errors:
-            place = places.get(problem.field, problem.field)
-            self.add_error(place if place in self.fields else None, problem.message)
-        if not error.errors:
-            self.add_error(None, f"{error.message} {error.remedy}")
+        """As for every form of a key; sent again, this one is a new wish."""
+        super().refuse(error)
         if self._sent is not None:
             self._sent["key_id"] = str(uuid4())
+
+
+def key_form(api_key: ApiKey, data: QueryDict | None) -> KeyForm:
+    """The form that changes this key, filled with what it is now."""
+    budget = "" if api_key.budget_micros is None else usd(api_key.budget_micros).lstrip("$").replace(",", "")
+    period = api_key.budget_period or ApiKey.Period.TOTAL
+    return KeyForm(data, initial={"name": api_key.name, "budget": budget, "budget_period": period})
 
 
 class ProfileForm(forms.Form):

@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.errors import Conflict, FieldError, Forbidden, InvalidInput, NotAuthenticated, NotFound
-from accounts.models import ApiKey, User
+from accounts.models import MAX_AMOUNT, ApiKey, User
 
 KEY_PATTERN = r"nbk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}"  # published, for secret scanners
 SCOPES = ("generate", "read", "publish", "review", "account")
@@ -37,6 +37,13 @@ _KEY = re.compile(KEY_PATTERN)
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _CHECKSUM_CHARS = 6
 _USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+class Unchanged:
+    """What a change does not mention; None would lift a limit."""
+
+
+UNCHANGED = Unchanged()
 
 
 @dataclass(frozen=True)
@@ -72,16 +79,21 @@ def create_key(
     name: str = "API key",
     scopes: Sequence[str] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    budget_micros: int | None = None,
+    budget_period: str | None = None,
     issuer: ApiKey | None = None,
     key_id: UUID | None = None,
 ) -> IssuedKey:
     """A new key of `user`; `issuer` is the key that asks for it, if one does, whose scopes it cannot exceed.
 
-    With a `key_id`, made by the caller, what is sent twice makes one key. Raises InvalidInput, Forbidden (a scope that
-    the user or the issuer lacks) and Conflict (too many keys, or one with this id).
+    With a `key_id`, made by the caller, what is sent twice makes one key. A budget is in micro-USD, in all or a month.
+    Raises InvalidInput, Forbidden (a scope that the user or the issuer lacks, or an issuer with a budget) and Conflict
+    (too many keys, or one with this id).
     """
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, user, issuer)
+    _refuse_limited(issuer)
+    budget_micros, budget_period = _checked_budget(budget_micros, budget_period or ApiKey.Period.TOTAL)
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.of("expires_at", "The key would have expired already; name a time to come.")
     raw = _random_key()
@@ -106,6 +118,8 @@ def create_key(
             last_four=raw[-4:],
             scopes=list(scopes),
             expires_at=expires_at,
+            budget_micros=budget_micros,
+            budget_period=budget_period,
         )
     return IssuedKey(api_key, raw)
 
@@ -144,6 +158,38 @@ def ended_keys(user: User) -> QuerySet[ApiKey]:
     return user.api_keys.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now()))
 
 
+def update_key(
+    *,
+    user: User,
+    key_id: UUID | str,
+    name: str | None = None,
+    budget_micros: int | Unchanged | None = UNCHANGED,
+    budget_period: str | None = None,
+    issuer: ApiKey | None = None,
+) -> ApiKey:
+    """Rename a key or change its budget (None lifts it); what is not named stays. It counts from the next request on.
+
+    `issuer` is the key that asks, if one does. Raises NotFound (also for a revoked key and another user's),
+    InvalidInput and Forbidden (an issuer with a budget).
+    """
+    with transaction.atomic():
+        # Locked, so that of two changes at once neither writes back what the other has replaced.
+        api_key = user.api_keys.select_for_update().filter(public_id=key_id, revoked_at=None).first()
+        if api_key is None:
+            raise NotFound("You have no such API key that works.")
+        if name is not None:
+            api_key.name = _checked_name(name)
+        if budget_micros is not UNCHANGED or budget_period is not None:
+            _refuse_limited(issuer)
+            wanted = api_key.budget_micros if isinstance(budget_micros, Unchanged) else budget_micros
+            if wanted is None and budget_period is not None:
+                raise InvalidInput.of("budget_period", "There is no budget that could have a period.")
+            period = budget_period or api_key.budget_period or ApiKey.Period.TOTAL
+            api_key.budget_micros, api_key.budget_period = _checked_budget(wanted, period)
+        api_key.save(update_fields=["name", "budget_micros", "budget_period"])
+    return api_key
+
+
 def revoke_key(*, user: User, key_id: UUID | str) -> None:
     """End a key at once and for good; a second time changes nothing. Raises NotFound, also for another user's."""
     api_key = user.api_keys.filter(public_id=key_id).first()
@@ -157,6 +203,28 @@ def _checked_name(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME_CHARS or "\0" in name:
         raise InvalidInput.of("name", f"A key's name has 1 to {MAX_NAME_CHARS} characters.")
     return name
+
+
+def _checked_budget(amount_micros: int | None, period: str) -> tuple[int | None, str]:
+    """A budget and its period as the columns have them."""
+    if period not in ApiKey.Period.values:
+        raise InvalidInput.of("budget_period", f"A budget's period is {' or '.join(ApiKey.Period.values)}.")
+    if amount_micros is None:
+        return None, ""
+    if not 1 <= amount_micros <= MAX_AMOUNT:
+        raise InvalidInput.of(
+            "budget", "A budget is more than nothing; a key that may spend nothing needs no 'generate'."
+        )
+    return amount_micros, period
+
+
+def _refuse_limited(issuer: ApiKey | None) -> None:
+    """A key with a budget could otherwise lift it, or make itself another key without one."""
+    if issuer is not None and issuer.budget_micros is not None:
+        raise Forbidden(
+            "A key with a budget of its own makes no keys and changes no budgets.",
+            remedy="Use a key without a budget, or the page of your keys.",
+        )
 
 
 def _checked_scopes(scopes: Sequence[str], user: User, issuer: ApiKey | None) -> tuple[str, ...]:

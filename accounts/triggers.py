@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import NotSupportedError, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from accounts.models import LedgerAccount, Transfer
+from accounts.models import KeyBudget, LedgerAccount, Transfer
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,18 @@ def _append_only_guards(model: type[models.Model]) -> list[Guard]:
     return [Guard(table, event, "append_only", f"{table} is append-only") for event in ("UPDATE", "DELETE", "TRUNCATE")]
 
 
-def _account_guards() -> list[Guard]:
-    table = LedgerAccount._meta.db_table
-    balances = ("credits_posted", "refunds_posted", "debits_posted", "debits_pending")
-    fixed = ("id", "code", "kind", "currency", "is_tracked", "created_at")
+def _balance_guards(
+    model: type[models.Model],
+    noun: str,
+    *,
+    balances: tuple[str, ...],
+    fixed: tuple[str, ...],
+    nullable: tuple[str, ...],
+) -> list[Guard]:
+    """A row that carries a balance: it starts empty, stays, keeps `fixed`, and changes only with the next version."""
+    table = model._meta.db_table
     changed_identity = [f"NEW.{column} <> OLD.{column}" for column in fixed]
-    for column in ("owner_id", "floor"):  # these may be null, and null <> null is not true
+    for column in nullable:  # null <> null is not true
         changed_identity += [f"NEW.{column} <> OLD.{column}", f"(NEW.{column} IS NULL) <> (OLD.{column} IS NULL)"]
     changed_balance = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in balances)
     return [
@@ -57,10 +63,10 @@ def _account_guards() -> list[Guard]:
             table,
             "INSERT",
             "empty",
-            "an account begins with nothing",
+            f"{noun} begins with nothing",
             " OR ".join(f"NEW.{column} <> 0" for column in (*balances, "version")),
         ),
-        Guard(table, "UPDATE", "identity", "an account keeps its identity", " OR ".join(changed_identity)),
+        Guard(table, "UPDATE", "identity", f"{noun} keeps its identity", " OR ".join(changed_identity)),
         Guard(
             table,
             "UPDATE",
@@ -68,9 +74,29 @@ def _account_guards() -> list[Guard]:
             "a balance changes only with the next version",
             f"NEW.version <> OLD.version + 1 AND (NEW.version <> OLD.version OR {changed_balance})",
         ),
-        Guard(table, "DELETE", "permanent", "an account is permanent"),
-        Guard(table, "TRUNCATE", "permanent", "an account is permanent"),
+        Guard(table, "DELETE", "permanent", f"{noun} is permanent"),
+        Guard(table, "TRUNCATE", "permanent", f"{noun} is permanent"),
     ]
+
+
+def _account_guards() -> list[Guard]:
+    return _balance_guards(
+        LedgerAccount,
+        "an account",
+        balances=("credits_posted", "refunds_posted", "debits_posted", "debits_pending"),
+        fixed=("id", "code", "kind", "currency", "is_tracked", "created_at"),
+        nullable=("owner_id", "floor"),
+    )
+
+
+def _budget_guards() -> list[Guard]:
+    return _balance_guards(
+        KeyBudget,
+        "a budget",
+        balances=("held_micros", "spent_micros"),
+        fixed=("id", "wallet_id", "created_at"),
+        nullable=(),
+    )
 
 
 def _transfer_guards() -> list[Guard]:
@@ -107,7 +133,7 @@ def _transfer_guards() -> list[Guard]:
 def guards() -> list[Guard]:
     """Every guard that the database must have, of all apps."""
     append_only = [guard for label in _append_only for guard in _append_only_guards(apps.get_model(label))]
-    return [*append_only, *_account_guards(), *_transfer_guards()]
+    return [*append_only, *_account_guards(), *_budget_guards(), *_transfer_guards()]
 
 
 class SQLiteGuards:
@@ -203,7 +229,8 @@ def install_triggers(connection: BaseDatabaseWrapper) -> None:
 def revoke_sql(role: str) -> str:
     """PostgreSQL: takes from the application's role what no verb needs; run as the owner, who is another role."""
     append_only = ", ".join(apps.get_model(label)._meta.db_table for label in _append_only)
+    balances = ", ".join(model._meta.db_table for model in (LedgerAccount, KeyBudget))
     return (
         f"REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON {append_only} FROM {role};\n"
-        f"REVOKE DELETE, TRUNCATE, TRIGGER ON {LedgerAccount._meta.db_table} FROM {role};\n"
+        f"REVOKE DELETE, TRUNCATE, TRIGGER ON {balances} FROM {role};\n"
     )

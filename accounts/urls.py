@@ -8,6 +8,7 @@ app_name = "accounts"
 urlpatterns = [
     path("account/ledger/", views.ledger, name="ledger"),
     path("account/keys/", views.keys, name="keys"),
+    path("account/keys/<uuid:public_id>/", views.change_key, name="change_key"),
     path("account/keys/<uuid:public_id>/revoke/", views.revoke_key, name="revoke_key"),
     path("account/profile/", views.profile, name="profile"),
     path("account/theme/", views.theme, name="theme"),

@@ -19,8 +19,8 @@ from accounts import keys as api_keys
 from accounts import ledger as book
 from accounts import profiles
 from accounts.errors import NotFound, ServiceError
-from accounts.forms import NewKeyForm, ProfileForm
-from accounts.models import Entry, User
+from accounts.forms import NewKeyForm, ProfileForm, key_form
+from accounts.models import ApiKey, Entry, User
 
 LINES = 30
 ENDED_KEYS = 20
@@ -35,6 +35,14 @@ class Line:
 
     entry: Entry
     job: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRow:
+    """A key that works, and what it may spend if it has a budget."""
+
+    key: ApiKey
+    budget: book.Budget | None
 
 
 def _person(request: HttpRequest) -> User:
@@ -83,6 +91,8 @@ def keys(request: HttpRequest) -> HttpResponse:
                 name=form.cleaned_data["name"],
                 scopes=form.cleaned_data["scopes"],
                 expires_at=form.expires_at,
+                budget_micros=form.cleaned_data["budget"],
+                budget_period=form.cleaned_data["budget_period"],
                 key_id=form.cleaned_data.get("key_id"),
             )
             form = NewKeyForm(user=user)
@@ -91,11 +101,13 @@ def keys(request: HttpRequest) -> HttpResponse:
             status = error.status
     elif form.is_bound:
         status = 400
+    active = list(api_keys.active_keys(user).order_by("-pk"))
+    budgets = book.budgets_of(active)
     ended = list(api_keys.ended_keys(user).order_by("-pk")[: ENDED_KEYS + 1])
     context = {
         "form": form,
         "issued": issued,
-        "active": list(api_keys.active_keys(user).order_by("-pk")),
+        "active": [KeyRow(key=key, budget=budgets.get(key.pk)) for key in active],
         "ended": ended[:ENDED_KEYS],
         "has_more_ended": len(ended) > ENDED_KEYS,
         "soon": timezone.now() + ENDS_SOON,
@@ -104,6 +116,35 @@ def keys(request: HttpRequest) -> HttpResponse:
     response = render(request, "accounts/keys.html", context, status=status)
     response["Cache-Control"] = "no-store"  # the way back must not show the key again
     return response
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_key(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """What a key is called and what it may spend, with what is left of that."""
+    user = _person(request)
+    key = api_keys.active_keys(user).filter(public_id=public_id).first()
+    if key is None:
+        raise NotFound("You have no such API key that works.")
+    form = key_form(key, request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        wish = form.cleaned_data
+        try:
+            api_keys.update_key(
+                user=user,
+                key_id=public_id,
+                name=wish["name"],
+                budget_micros=wish["budget"],
+                # Without a budget the list of periods says nothing.
+                budget_period=None if wish["budget"] is None else wish["budget_period"],
+            )
+            messages.info(request, f"The key “{wish['name'].strip()}” is changed, from its next request on.")
+            return redirect("accounts:keys")
+        except ServiceError as error:
+            form.refuse(error)
+    context = {"key": key, "form": form, "budget": book.budgets_of([key]).get(key.pk)}
+    return render(request, "accounts/change_key.html", context, status=400 if form.errors else 200)
 
 
 @never_cache

@@ -1,8 +1,10 @@
-"""The ledger under load: run.py bench ledger [race|history] on the engine that DATABASE_URL names.
+"""The ledger under load: run.py bench ledger [race|history|machine] on the engine that DATABASE_URL names.
 
 race     processes of threads reserve from one wallet that holds money for half of their calls; prints what was
          granted, the rate and the waiting times of each repeat. Anything but the half exactly ends with exit 1.
 history  one wallet with a long statement: the time of a balance, of the open and expired holds, and of the audit.
+machine  the verbs in random order beside a simple model (tests/accounts/ledger_machine.py); prints the steps that
+         lead to a difference, if there are any.
 
 Works in a test database of its own, which is removed afterwards.
 """
@@ -28,10 +30,13 @@ django.setup()
 from django.db import connection, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
 
 from accounts import ledger, triggers  # noqa: E402
 from accounts.audit import QUERIES, audit_ledger  # noqa: E402
 from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer, User  # noqa: E402
+from tests.accounts.ledger_machine import LedgerMachine  # noqa: E402
 from tests.accounts.money import IMAGE, grant, make_price, reserve  # noqa: E402
 from tests.accounts.spender import spend_together  # noqa: E402
 from tests.processes import child_environment  # noqa: E402
@@ -41,9 +46,9 @@ CHUNK = 10_000
 
 @contextmanager
 def scratch_database(directory: Path) -> Iterator[None]:
-    settings, name = connection.settings_dict, connection.settings_dict["NAME"]
+    database, name = connection.settings_dict, connection.settings_dict["NAME"]
     is_file = connection.vendor == "sqlite"
-    settings["TEST"]["NAME"] = str(directory / "bench.sqlite3") if is_file else f"bench_{uuid.uuid4().hex[:8]}"
+    database["TEST"]["NAME"] = str(directory / "bench.sqlite3") if is_file else f"bench_{uuid.uuid4().hex[:8]}"
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         yield
@@ -178,6 +183,24 @@ def history(options: argparse.Namespace, directory: Path) -> bool:
     return not violations
 
 
+# --- Machine -------------------------------------------------------------------------------------
+
+
+def machine(options: argparse.Namespace, directory: Path) -> bool:
+    """True when no order of the verbs was found after which ledger and model differ."""
+    rules = settings(
+        max_examples=options.examples,
+        stateful_step_count=options.steps,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    started = time.perf_counter()
+    run_state_machine_as_test(LedgerMachine, settings=rules)
+    print(f"{options.examples} runs of up to {options.steps} steps in {time.perf_counter() - started:.0f} s")
+    return True
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -188,10 +211,13 @@ def main() -> None:
     racing.add_argument("--repeats", type=int, default=20)
     telling = commands.add_parser("history")
     telling.add_argument("--entries", type=int, default=1_000_000)
+    walking = commands.add_parser("machine")
+    walking.add_argument("--examples", type=int, default=500)
+    walking.add_argument("--steps", type=int, default=60)
     options = parser.parse_args()
     print(f"{connection.vendor}: {options}")
     with tempfile.TemporaryDirectory() as name, scratch_database(Path(name)):
-        is_sound = {"race": race, "history": history}[options.command](options, Path(name))
+        is_sound = {"race": race, "history": history, "machine": machine}[options.command](options, Path(name))
     sys.exit(0 if is_sound else 1)
 
 

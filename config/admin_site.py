@@ -13,7 +13,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts.staff import may_enter
 
 OURS = ("accounts.", "gallery.", "generations.")
-NAMES = {"ApiKey": "API keys", "Entry": "Ledger entries"}  # Django would say "Api keys" and "Entrys"
+NAMES = {
+    "ApiKey": "API keys",
+    "Entry": "Ledger entries",
+    "MoneyRequest": "Money requests (second person)",
+}  # Django would say "Api keys" and "Entrys"
 
 
 class PlantainAdmin(admin.AdminSite):

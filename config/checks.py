@@ -87,14 +87,15 @@ def _bad_numbers() -> Iterator[CheckMessage]:
 
 
 def _bad_amounts() -> Iterator[CheckMessage]:
-    try:
-        parse_usd(settings.SIGNUP_CREDIT_USD)
-    except InvalidInput as error:
-        yield Error(
-            f"SIGNUP_CREDIT_USD is {settings.SIGNUP_CREDIT_USD!r}: {error.message}",
-            hint="Use an amount such as 1.00, or 0 for none.",
-            id="plantain.E009",
-        )
+    for name, nothing in (("SIGNUP_CREDIT_USD", "none"), ("LEDGER_SECOND_PERSON_USD", "every change")):
+        try:
+            parse_usd(getattr(settings, name))
+        except InvalidInput as error:
+            yield Error(
+                f"{name} is {getattr(settings, name)!r}: {error.message}",
+                hint=f"Use an amount such as 1.00, or 0 for {nothing}.",
+                id="plantain.E009",
+            )
 
 
 def _bad_upstream() -> Iterator[CheckMessage]:

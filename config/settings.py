@@ -247,6 +247,7 @@ MFA_TOTP_ISSUER = SITE_NAME
 MFA_TOTP_TOLERANCE = 1  # a code of 30 s before or after: clocks differ
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = ENVIRONMENT == "development"  # http://localhost
 SIGNUP_CREDIT_USD = env.str("SIGNUP_CREDIT_USD", "1.00")
+LEDGER_SECOND_PERSON_USD = env.str("LEDGER_SECOND_PERSON_USD", "50.00")
 
 # --- Mail ----------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.admin import ReadOnlyAdmin
 from accounts.errors import NotFound
+from accounts.readonly_admin import ReadOnlyAdmin
 from gallery import delivery
 from gallery.models import Image
 

@@ -12,10 +12,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts import prices
-from accounts.admin import ReadOnlyAdmin
 from accounts.errors import InvalidInput
 from accounts.models import Price
 from accounts.money import parse_usd
+from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import duration, usd
 from generations import catalog
 from generations.models import Attempt, Generation

@@ -52,8 +52,8 @@ def submit(
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
-    nothing is charged. Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, UpstreamUnavailable,
-    PriceUnknown, RetiredModel, IdempotencyMismatch.
+    nothing is charged. Raises InsufficientCredit, KeyBudgetExceeded, QuotaExceeded, ConcurrencyLimit, QueueFull,
+    UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
     """
     body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -170,12 +170,12 @@ def _insert(
         next_run_at=now,
         woken_at=now,
     )
-    generation.hold = _reserve(generation)
+    generation.hold = _reserve(generation, api_key)
     generation.save(force_insert=True)
     return generation
 
 
-def _reserve(generation: Generation) -> Transfer:
+def _reserve(generation: Generation, api_key: ApiKey | None) -> Transfer:
     longest = settings.QUEUE_TIMEOUT_S + settings.UPSTREAM_DEADLINE_S + HOLD_MARGIN_S
     return ledger.reserve(
         user=generation.user,
@@ -184,6 +184,7 @@ def _reserve(generation: Generation) -> Transfer:
         key=f"hold:{generation.public_id}:{generation.run}",
         price=generation.price,
         expires_at=timezone.now() + timedelta(seconds=longest),
+        api_key=api_key,
     )
 
 
@@ -223,8 +224,11 @@ def cancel(*, user: User, public_id: UUID | str) -> Generation:
     return generation
 
 
-def retry(*, user: User, public_id: UUID | str) -> Generation:
-    """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
+def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -> Generation:
+    """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does.
+
+    `api_key` is the key that asks now, whose budget pays; whichever asked first is what the generation goes on telling.
+    """
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
     catalog.askable_model(spec.model)
@@ -250,7 +254,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
             error_code="",
             error_detail="",
             reused_from=None,
-            hold=_reserve(generation),
+            hold=_reserve(generation, api_key),
             price=price,
             quoted_micros=generation.quoted_micros,
             quota_window=window,

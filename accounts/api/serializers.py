@@ -1,6 +1,7 @@
 """The JSON of keys, statement lines and accounts (CONTRACT 5). Amounts are strings in USD beside integer micros."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -13,12 +14,35 @@ from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, SCOPES
 from accounts.models import ApiKey, User
 
 
+def iso_utc(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+@extend_schema_field({"type": "string", "nullable": True})
+class BudgetField(serializers.Field):
+    """One figure of a key's budget, which the view has read for all keys at once; null for a key without."""
+
+    def __init__(self, figure: Callable[[ledger.Budget], str | None], **options: Any) -> None:
+        self.figure = figure
+        super().__init__(source="*", read_only=True, **options)
+
+    def to_representation(self, api_key: ApiKey) -> str | None:
+        budget = self.context["budgets"].get(api_key.pk)
+        return None if budget is None else self.figure(budget)
+
+
 class ApiKeySerializer(serializers.ModelSerializer):
     """A key without its secret."""
 
     id = serializers.UUIDField(source="public_id")
     prefix = serializers.SerializerMethodField(help_text="How the key begins.")
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES))
+    budget = BudgetField(lambda budget: ledger.format_usd(budget.limit), help_text="What it may spend; null: no limit.")
+    budget_period = BudgetField(lambda budget: budget.period, help_text="total, or month: a calendar month in UTC.")
+    budget_spent = BudgetField(lambda budget: ledger.format_usd(budget.spent), help_text="In this period.")
+    budget_held = BudgetField(lambda budget: ledger.format_usd(budget.held), help_text="By work that has not ended.")
+    budget_left = BudgetField(lambda budget: ledger.format_usd(budget.left), help_text="What it may still ask for.")
+    budget_resets_at = BudgetField(lambda budget: iso_utc(budget.resets_at), help_text="When a month begins again.")
 
     class Meta:
         model = ApiKey
@@ -31,6 +55,12 @@ class ApiKeySerializer(serializers.ModelSerializer):
             "created_at",
             "expires_at",
             "last_used_at",
+            "budget",
+            "budget_period",
+            "budget_spent",
+            "budget_held",
+            "budget_left",
+            "budget_resets_at",
         )
         read_only_fields = fields
 
@@ -48,12 +78,21 @@ class IssuedKeySerializer(ApiKeySerializer):
         read_only_fields = fields
 
 
-class NewKeySerializer(serializers.Serializer):
-    """What is asked for; a field that it does not know is refused by name."""
+@extend_schema_field(OpenApiTypes.STR)
+class AmountField(serializers.Field):
+    """A string in USD, as micros; a number is refused, because one with a fraction has been rounded on its way."""
 
-    name = serializers.CharField(max_length=MAX_NAME_CHARS, default="API key")
-    scopes = serializers.ListField(child=serializers.CharField(max_length=20), default=list(DEFAULT_SCOPES))
-    expires_at = serializers.DateTimeField(allow_null=True, default=None)
+    def to_internal_value(self, data: object) -> int:
+        if not isinstance(data, str):
+            raise serializers.ValidationError('An amount is a string in USD, such as "12.50".')
+        try:
+            return ledger.parse_usd(data)
+        except InvalidInput as error:
+            raise serializers.ValidationError(error.message) from None
+
+
+class StrictSerializer(serializers.Serializer):
+    """A field that it does not know is refused by name."""
 
     def to_internal_value(self, data: Mapping[str, Any]) -> Any:
         unknown = [name for name in data if name not in self.fields]
@@ -64,6 +103,24 @@ class NewKeySerializer(serializers.Serializer):
                 errors=tuple(FieldError(name, f"Unknown field; there are {allowed}.") for name in unknown),
             )
         return super().to_internal_value(data)
+
+
+class NewKeySerializer(StrictSerializer):
+    """The key that is asked for."""
+
+    name = serializers.CharField(max_length=MAX_NAME_CHARS, default="API key")
+    scopes = serializers.ListField(child=serializers.CharField(max_length=20), default=list(DEFAULT_SCOPES))
+    expires_at = serializers.DateTimeField(allow_null=True, default=None)
+    budget = AmountField(source="budget_micros", allow_null=True, default=None)
+    budget_period = serializers.ChoiceField(ApiKey.Period.choices, allow_null=True, default=None)
+
+
+class KeyChangeSerializer(StrictSerializer):
+    """What of a key is to change; what is not named stays."""
+
+    name = serializers.CharField(max_length=MAX_NAME_CHARS, required=False)
+    budget = AmountField(source="budget_micros", allow_null=True, required=False)
+    budget_period = serializers.ChoiceField(ApiKey.Period.choices, required=False)
 
 
 @extend_schema_field(OpenApiTypes.STR)
@@ -82,7 +139,9 @@ class EntrySerializer(serializers.Serializer):
 
     id = serializers.UUIDField(source="transfer_id")
     kind = serializers.CharField(source="transfer.kind", help_text="direct, pending, post or void")
-    code = serializers.CharField(source="transfer.code", help_text="grant, hold, capture, release, refund")
+    code = serializers.CharField(
+        source="transfer.code", help_text="grant, topup, hold, capture, release, refund, adjustment"
+    )
     amount = UsdField(source="transfer.amount_micros", help_text="What was moved or held; 0 for a release")
     amount_micros = serializers.IntegerField(source="transfer.amount_micros")
     available_change = UsdField()
@@ -119,9 +178,9 @@ def account_body(user: User, *, running: int) -> dict[str, Any]:
                 "limit": state.limit,
                 "used": state.used,
                 "remaining": state.remaining,
-                "resets_at": state.resets_at.isoformat().replace("+00:00", "Z") if state.resets_at else None,
+                "resets_at": iso_utc(state.resets_at),
             }
             for state in quotas.describe_limits(user=user, running=running)
         ],
-        "created_at": user.created_at.isoformat().replace("+00:00", "Z"),
+        "created_at": iso_utc(user.created_at),
     }

@@ -1,5 +1,8 @@
 """REST for the statement and for API keys: parse, call one service, render."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
@@ -9,7 +12,13 @@ from rest_framework.views import APIView
 
 from accounts import keys, ledger
 from accounts.api.authentication import caller, key_of
-from accounts.api.serializers import ApiKeySerializer, EntrySerializer, IssuedKeySerializer, NewKeySerializer
+from accounts.api.serializers import (
+    ApiKeySerializer,
+    EntrySerializer,
+    IssuedKeySerializer,
+    KeyChangeSerializer,
+    NewKeySerializer,
+)
 from accounts.models import ApiKey, Entry
 
 
@@ -30,6 +39,12 @@ class LedgerList(ListAPIView):
         return self.list(request)
 
 
+def key_bodies(api_keys: Sequence[ApiKey]) -> list[dict[str, Any]]:
+    """The keys with their budgets, which are one query for all of them."""
+    context = {"budgets": ledger.budgets_of(api_keys)}
+    return [ApiKeySerializer(api_key, context=context).data for api_key in api_keys]
+
+
 class ApiKeyList(ListAPIView):
     """The caller's keys that were not revoked, newest first; their secrets are nowhere."""
 
@@ -42,7 +57,9 @@ class ApiKeyList(ListAPIView):
     @extend_schema(operation_id="api_keys_list")
     def get(self, request: Request) -> Response:
         """The caller's keys that were not revoked, newest first; the secrets are never shown again."""
-        return self.list(request)
+        page = self.paginate_queryset(self.get_queryset())
+        assert page is not None, "every list has pages"
+        return self.get_paginated_response(key_bodies(page))
 
     @extend_schema(operation_id="api_keys_create", request=NewKeySerializer, responses={201: IssuedKeySerializer})
     def post(self, request: Request) -> Response:
@@ -50,12 +67,20 @@ class ApiKeyList(ListAPIView):
         wish = NewKeySerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         issued = keys.create_key(user=caller(request), issuer=key_of(request), **wish.validated_data)
-        body = {**ApiKeySerializer(issued.api_key).data, "key": issued.secret}
+        body = {**key_bodies([issued.api_key])[0], "key": issued.secret}
         return Response(body, status=201, headers={"Cache-Control": "no-store"})
 
 
 class ApiKeyDetail(APIView):
-    required_scopes = {"DELETE": "account"}
+    required_scopes = {"PATCH": "account", "DELETE": "account"}
+
+    @extend_schema(operation_id="api_keys_update", request=KeyChangeSerializer, responses=ApiKeySerializer)
+    def patch(self, request: Request, key_id: str) -> Response:
+        """Rename a key or change its budget: null lifts it. It counts from the key's next request on."""
+        wish = KeyChangeSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        api_key = keys.update_key(user=caller(request), key_id=key_id, issuer=key_of(request), **wish.validated_data)
+        return Response(key_bodies([api_key])[0])
 
     @extend_schema(operation_id="api_keys_revoke", responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:

@@ -1,6 +1,22 @@
 from accounts.models.api_key import ApiKey
+from accounts.models.approval import MoneyDecision, MoneyRequest
+from accounts.models.budget import KeyBudget
 from accounts.models.ledger import MAX_AMOUNT, Entry, LedgerAccount, Price, Transfer
 from accounts.models.quota import Plan, Quota, Usage
 from accounts.models.user import User
 
-__all__ = ["MAX_AMOUNT", "ApiKey", "Entry", "LedgerAccount", "Plan", "Price", "Quota", "Transfer", "Usage", "User"]
+__all__ = [
+    "MAX_AMOUNT",
+    "ApiKey",
+    "Entry",
+    "KeyBudget",
+    "LedgerAccount",
+    "MoneyDecision",
+    "MoneyRequest",
+    "Plan",
+    "Price",
+    "Quota",
+    "Transfer",
+    "Usage",
+    "User",
+]

@@ -4,10 +4,17 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 
 class ApiKey(models.Model):
+    class Period(models.TextChoices):
+        """How long a budget lasts: for good, or for a calendar month in UTC."""
+
+        TOTAL = "total"
+        MONTH = "month"
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100, default="API key")
@@ -20,9 +27,18 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)  # written at most once a minute
+    budget_micros = models.BigIntegerField(null=True, blank=True)  # what it may spend in a period; null: no limit
+    budget_period = models.CharField(max_length=5, blank=True, choices=Period.choices)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(budget_micros__isnull=True, budget_period="")
+                | Q(budget_micros__gte=1, budget_micros__lte=2**53 - 1, budget_period__in=["total", "month"]),
+                name="api_key_budget",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} (…{self.last_four})"

@@ -53,7 +53,7 @@ class LedgerAccount(models.Model):
                 condition=Q(credits_posted__lte=MAX_AMOUNT, debits_posted__lte=MAX_AMOUNT),
                 name="ledger_account_exact",
             ),
-            # A backstop, not a lock: the conditional UPDATE in ledger.py is what stops an overspend.
+            # A backstop, not a lock: the conditional UPDATE in ledger/writing.py is what stops an overspend.
             models.CheckConstraint(
                 condition=Q(floor__isnull=True)
                 | Q(credits_posted__gte=F("floor") + F("debits_posted") + F("debits_pending")),
@@ -134,9 +134,15 @@ class Transfer(models.Model):
     hold = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="resolution")
     refunds = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="refunded_by")
     key = models.CharField(max_length=200, unique=True)  # the same key twice is one transfer
-    code = models.CharField(max_length=30)  # grant, hold, capture, release, refund, cost, suspense and its verdicts
+    code = models.CharField(
+        max_length=30
+    )  # grant, topup, hold, capture, release, refund, adjustment, cost, suspense and its verdicts
     reference = models.CharField(max_length=100, blank=True)  # opaque here; callers put their job's public id
     price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # The budget of the API key that spends, named by the hold; what resolves or refunds the hold finds it there.
+    budget = models.ForeignKey(
+        "accounts.KeyBudget", null=True, blank=True, on_delete=models.PROTECT, related_name="holds", db_index=False
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     actor = models.CharField(max_length=40, blank=True)  # public id of who did it, or "system"
     reason = models.CharField(max_length=200, blank=True)
@@ -148,6 +154,7 @@ class Transfer(models.Model):
         indexes = [
             models.Index(fields=["reference"], name="transfer_reference"),
             models.Index(fields=["expires_at"], condition=Q(kind="pending"), name="transfer_hold_expiry"),
+            models.Index(fields=["budget"], condition=Q(budget__isnull=False), name="transfer_budget"),
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(debit=F("credit")), name="transfer_between_two_accounts"),
@@ -159,6 +166,9 @@ class Transfer(models.Model):
                 condition=Q(kind__in=["post", "void"], hold__isnull=False)
                 | Q(kind__in=["direct", "pending"], hold__isnull=True),
                 name="transfer_resolves_a_hold",
+            ),
+            models.CheckConstraint(
+                condition=Q(budget__isnull=True) | Q(kind="pending"), name="transfer_budget_of_a_hold"
             ),
         ]
 

@@ -127,7 +127,9 @@ class GenerationRetry(APIView):
     @extend_schema(operation_id="generations_retry", request=None, responses=GenerationSerializer)
     def post(self, request: Request, public_id: str) -> Response:
         """Queue a failed or cancelled generation again."""
-        return Response(generation_body(services.retry(user=caller(request), public_id=public_id), request))
+        return Response(
+            generation_body(services.retry(user=caller(request), public_id=public_id, api_key=key_of(request)), request)
+        )
 
 
 class GenerationEvents(GenerationDetail):

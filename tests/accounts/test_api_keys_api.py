@@ -4,13 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounts import keys
+from accounts import keys, ledger
 from accounts.models import ApiKey
+from tests.accounts.money import IMAGE, make_price, reserve
 from tests.people import client_with, make_key
 
 pytestmark = pytest.mark.django_db
 
 PATH = "/api/v1/api-keys"
+FIGURES = ("budget", "budget_period", "budget_spent", "budget_held", "budget_left", "budget_resets_at")
+WITHOUT_BUDGET = dict.fromkeys(FIGURES)
 
 
 @pytest.fixture
@@ -37,6 +40,7 @@ def test_a_new_key_is_shown_once_and_works(api, alice):
         "created_at": row.created_at.isoformat().replace("+00:00", "Z"),
         "expires_at": "2999-01-31T10:00:00Z",
         "last_used_at": None,
+        **WITHOUT_BUDGET,
         "key": body["key"],
     }
     assert re.fullmatch(keys.KEY_PATTERN, body["key"])
@@ -143,3 +147,104 @@ def test_the_last_use_is_shown(api):
     api.get(PATH)
     shown = api.get(PATH).json()["results"][0]["last_used_at"]
     assert datetime.fromisoformat(shown) == ApiKey.objects.get().last_used_at.astimezone(UTC)
+
+
+# --- Budgets ---
+
+
+def change(client, key_id, **body):
+    return client.patch(f"{PATH}/{key_id}", body, content_type="application/json")
+
+
+def figures(body):
+    return tuple(body[name] for name in FIGURES)
+
+
+def test_a_key_may_have_a_budget_of_its_own_and_tells_what_is_left_of_it(api, alice):
+    made = create(api, budget="0.50", budget_period="month").json()
+    key = ApiKey.objects.get(public_id=made["id"])
+    assert (key.budget_micros, key.budget_period) == (500_000, "month")
+    price = make_price()
+    ledger.capture(hold=reserve(alice, price, api_key=key))
+    reserve(alice, price, 2 * IMAGE, api_key=key)
+    listed = next(row for row in api.get(PATH).json()["results"] if row["id"] == made["id"])
+    resets_at = ledger.budgets_of([key])[key.pk].resets_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert figures(listed) == ("0.500000", "month", "0.058000", "0.116000", "0.326000", resets_at)
+
+
+def test_a_budget_without_a_period_is_a_total(api):
+    made = create(api, budget="5").json()
+    assert figures(made) == ("5.000000", "total", "0.000000", "0.000000", "5.000000", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("budget", {"budget": "0"}),
+        ("budget", {"budget": "-1"}),
+        ("budget", {"budget": "0.0000001"}),
+        ("budget", {"budget": "NaN"}),
+        ("budget", {"budget": "Infinity"}),
+        ("budget", {"budget": "1e3"}),
+        ("budget", {"budget": ""}),
+        ("budget", {"budget": 5}),
+        ("budget", {"budget": 0.1}),
+        ("budget", {"budget": "9007199254.740992"}),
+        ("budget", {"budget": ["1"]}),
+        ("budget_period", {"budget": "1", "budget_period": "week"}),
+    ],
+)
+def test_a_bad_budget_is_refused_by_its_field_and_changes_nothing(api, field, body):
+    assert [error["field"] for error in create(api, **body).json()["errors"]] == [field]
+    assert ApiKey.objects.count() == 1
+    made = create(api, budget="5").json()
+    refusal = change(api, made["id"], **body)
+    assert refusal.status_code == 400
+    assert [error["field"] for error in refusal.json()["errors"]] == [field]
+    assert ApiKey.objects.get(public_id=made["id"]).budget_micros == 5_000_000
+
+
+def test_a_change_names_what_changes_and_leaves_the_rest(api):
+    made = create(api, name="Laptop", budget="5", budget_period="month").json()
+    assert change(api, made["id"], name=" Desk ").json()["name"] == "Desk"
+    assert figures(change(api, made["id"], budget="2").json())[:2] == ("2.000000", "month")
+    assert figures(change(api, made["id"], budget_period="total").json())[:2] == ("2.000000", "total")
+    lifted = change(api, made["id"], budget=None).json()
+    assert (lifted["name"], figures(lifted)) == ("Desk", (None,) * 6)
+
+
+def test_a_period_needs_a_budget_and_a_field_that_is_not_there_is_named(api):
+    made = create(api).json()
+    for field, body in (("budget_period", {"budget_period": "month"}), ("scopes", {"scopes": ["read"]})):
+        refusal = change(api, made["id"], **body)
+        assert [error["field"] for error in refusal.json()["errors"]] == [field]
+    assert ApiKey.objects.get(public_id=made["id"]).budget_period == ""
+
+
+def test_a_key_that_is_revoked_or_another_users_is_not_found(api, bob_key, alice):
+    made = create(api).json()
+    assert change(client_with(bob_key), made["id"], budget="1").status_code == 404
+    api.delete(f"{PATH}/{made['id']}")
+    assert change(api, made["id"], budget="1").status_code == 404
+    assert ApiKey.objects.get(public_id=made["id"]).budget_micros is None
+
+
+def test_a_key_with_a_budget_cannot_lift_it_nor_make_a_key_without_one(alice, api):
+    limited = make_key(alice, budget_micros=1_000_000)
+    row = ApiKey.objects.get(budget_micros=1_000_000)
+    refusals = [
+        change(client_with(limited), row.public_id, budget=None),
+        change(client_with(limited), row.public_id, budget_period="month"),
+        create(client_with(limited), scopes=["generate"]),
+    ]
+    assert [refusal.status_code for refusal in refusals] == [403] * 3
+    assert change(client_with(limited), row.public_id, name="mine").json()["name"] == "mine"
+    row.refresh_from_db()
+    assert (row.budget_micros, row.budget_period, ApiKey.objects.count()) == (1_000_000, "total", 2)
+
+
+def test_the_list_reads_the_budgets_of_all_keys_at_once(api, alice, django_assert_max_num_queries):
+    for _ in range(8):
+        make_key(alice, budget_micros=1)
+    with django_assert_max_num_queries(5):
+        assert len(api.get(PATH).json()["results"]) == 9

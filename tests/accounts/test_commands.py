@@ -34,7 +34,7 @@ def run(capsys, monkeypatch):
     return run_command
 
 
-@pytest.mark.parametrize("command", ["createaccount", "createapikey", "grantcredit", "setquota"])
+@pytest.mark.parametrize("command", ["createaccount", "createapikey", "grantcredit", "setquota", "topup"])
 def test_a_command_without_its_options_is_a_usage_error(run, command):
     code, out, err = run(command)
     assert (code, out) == (2, "")
@@ -155,3 +155,23 @@ def test_setquota_prints_the_limits_and_leaves_what_is_not_named(run, alice):
 def test_setquota_refuses_what_is_no_limit(run, alice, number, code):
     assert run("setquota", "--email", alice.email, f"--concurrent={number}")[:2] == (code, "")
     assert quotas.limits_for(alice).concurrent == 4
+
+
+# --- topup ---
+
+
+def test_topup_books_a_providers_event_once(run, alice):
+    words = ("topup", "--email", EMAIL, "--amount", "5", "--provider", "stripe", "--event-id", "evt_1")
+    for _ in range(2):
+        assert run(*words) == (0, "6.000000\n", "")
+    transfer = Transfer.objects.get(code="topup")
+    assert (transfer.key, transfer.amount_micros) == ("topup:stripe:evt_1", 5_000_000)
+
+
+def test_topup_refuses_an_event_with_another_amount(run, alice):
+    words = ("topup", "--email", EMAIL, "--provider", "stripe", "--event-id", "evt_1", "--amount")
+    run(*words, "5")
+    code, out, err = run(*words, "6")
+    assert (code, out) == (1, "")
+    assert "used before for another transfer" in err
+    assert ledger.balance_of(alice).available == 6_000_000

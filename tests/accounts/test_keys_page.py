@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import keys
+from accounts import keys, ledger
 from accounts.models import ApiKey
+from tests.accounts.money import IMAGE, make_price, reserve
 from tests.people import client_with
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +32,7 @@ def form_id(page):
 def wish(client, **fields):
     """What a browser sends of the form that it was shown."""
     shown = {"name": "poster-bot", "scopes": ["generate", "read"], "lifetime": "never", "last_day": ""}
+    shown |= {"budget": "", "budget_period": "total"}
     return {"key_id": form_id(client.get(PATH)), **shown, **fields}
 
 
@@ -129,6 +131,12 @@ def test_the_id_of_somebody_elses_key_changes_nothing_of_theirs(client, alice, b
         ({"lifetime": "date"}, "last_day", "Name the day"),
         ({"lifetime": "date", "last_day": "soon"}, "last_day", "Enter a valid date"),
         ({"lifetime": "date", "last_day": "2020-01-01"}, "last_day", "would have expired already"),
+        ({"budget": "0"}, "budget", "more than nothing"),
+        ({"budget": "-1"}, "budget", "must not be negative"),
+        ({"budget": "0.0000001"}, "budget", "at most six decimal places"),
+        ({"budget": "NaN"}, "budget", "Enter an amount in USD"),
+        ({"budget": "9007199255"}, "budget", "The largest amount"),
+        ({"budget": "5", "budget_period": "week"}, "budget_period", "week is not one of the available choices"),
     ],
 )
 def test_a_bad_wish_is_refused_beside_its_field(client, fields, place, words):
@@ -276,3 +284,62 @@ def test_a_form_without_its_token_makes_and_ends_nothing(alice):
     assert client.post(f"{PATH}{key.public_id}/revoke/").status_code == 403
     key.refresh_from_db()
     assert (alice.api_keys.count(), key.revoked_at) == (1, None)
+
+
+# --- Budgets ---
+
+
+def sentences(page):
+    return " ".join(re.sub(r"<[^>]+>", "", page.content.decode()).split())
+
+
+def test_the_list_tells_what_a_key_has_used_of_its_budget(client, alice):
+    client.post(PATH, wish(client, budget="0.50", budget_period="month"))
+    key = ApiKey.objects.get()
+    ledger.capture(hold=reserve(alice, make_price(), api_key=key))
+    reserve(alice, make_price(valid_from=timezone.now()), 2 * IMAGE, api_key=key)
+    said = sentences(client.get(PATH))
+    assert "Budget $0.50 a month: $0.058 spent, $0.116 held, $0.326 left; it begins again on 1 " in said
+    client.post(PATH, wish(client, name="other", budget="0.01"))
+    assert "Budget $0.01 in all: $0.000 spent, $0.000 held, $0.010 left." in sentences(client.get(PATH))
+
+
+def test_the_pages_queries_do_not_grow_with_the_keys(client, alice, django_assert_max_num_queries):
+    for _ in range(8):
+        keys.create_key(user=alice, budget_micros=5)
+    with django_assert_max_num_queries(8):
+        assert client.get(PATH).content.count(b"Budget <b") == 8
+
+
+def test_a_budget_is_changed_and_lifted_on_the_keys_own_page(client, alice):
+    key = keys.create_key(user=alice, name="bot", budget_micros=1_234_500_000, budget_period="month").api_key
+    address = f"{PATH}{key.public_id}/"
+    shown = client.get(address).content.decode()
+    assert 'value="1234.50"' in shown
+    assert '<option value="month" selected>' in shown
+    assert client.post(address, {"name": "bot 2", "budget": "2", "budget_period": "total"}).url == PATH
+    key.refresh_from_db()
+    assert (key.name, key.budget_micros, key.budget_period) == ("bot 2", 2_000_000, "total")
+    client.post(address, {"name": "bot 2", "budget": "", "budget_period": "month"})
+    key.refresh_from_db()
+    assert (key.budget_micros, key.budget_period) == (None, "")
+
+
+def test_a_bad_change_is_refused_beside_its_field_and_changes_nothing(client, alice):
+    key = keys.create_key(user=alice, name="bot", budget_micros=5).api_key
+    page = client.post(f"{PATH}{key.public_id}/", {"name": "x", "budget": "0", "budget_period": "month"})
+    beside = page.content.decode().partition('id="id_budget_error"')[2].partition("</div></div>")[0]
+    assert (page.status_code, "more than nothing" in beside) == (400, True)
+    key.refresh_from_db()
+    assert (key.name, key.budget_micros, key.budget_period) == ("bot", 5, "total")
+
+
+def test_the_page_of_a_key_that_is_another_users_or_has_ended_is_not_there(client, alice, bob):
+    theirs = keys.create_key(user=bob).api_key
+    ended = keys.create_key(user=alice).api_key
+    keys.revoke_key(user=alice, key_id=ended.public_id)
+    body = {"name": "mine", "budget": "1", "budget_period": "total"}
+    for key in (theirs, ended):
+        assert client.post(f"{PATH}{key.public_id}/", body).status_code == 404
+        assert client.get(f"{PATH}{key.public_id}/").status_code == 404
+    assert not ApiKey.objects.exclude(budget_micros=None).exists()

@@ -6,16 +6,17 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
-from accounts import ledger
+from accounts import approvals, keys, ledger
 from accounts.audit import MAX_REPORTED, QUERIES, audit_ledger, snapshot
-from accounts.models import Entry, LedgerAccount, Transfer
+from accounts.models import Entry, KeyBudget, LedgerAccount, MoneyDecision, MoneyRequest, Transfer
+from tests import people
 from tests.accounts.money import IMAGE, grant, make_price, refund, reserve
 
 pytestmark = pytest.mark.django_db
 
 
 class History:
-    """Two users' holds, captures, releases, refunds and costs."""
+    """Two users' holds, captures, releases, refunds, costs and budgets, and money that a second person approved."""
 
     def __init__(self, alice, bob):
         self.price, self.dearer = make_price(), make_price(2 * IMAGE)
@@ -25,16 +26,38 @@ class History:
             self.post = ledger.capture(hold=reserve(user, self.price, 3 * IMAGE), amount_micros=IMAGE)
             self.refund = refund(self.post, IMAGE // 2)
             self.void = ledger.release(hold=reserve(user, self.price), reason="failed")
+            self.budgets_of(user)
+        self.approvals_of(alice, bob)
         ledger.record_cost(amount_micros=1, reference="job", key="c1", price=self.price, is_certain=True)
         ledger.record_cost(amount_micros=1, reference="job", key="c2", price=self.price, is_certain=False)
         self.wallet = LedgerAccount.objects.get(owner=alice)
         self.revenue = LedgerAccount.objects.get(code="revenue")
+
+    def budgets_of(self, user):
+        key = keys.create_key(user=user, budget_micros=5 * IMAGE).api_key
+        self.budgeted = reserve(user, self.price, api_key=key)
+        spent = ledger.capture(hold=reserve(user, self.price, 2 * IMAGE, api_key=key), amount_micros=IMAGE)
+        self.budget_refund = refund(spent, 5)
+
+    def approvals_of(self, user, other):
+        self.other, self.staff = other, people.make_person("staff-1", is_staff=True)
+        self.approved, self.waiting = (
+            approvals.adjust(user=user, amount_micros=amount, actor=self.staff, reason="x", token=uuid.uuid4())
+            for amount in (60_000_000, 70_000_000)
+        )
+        colleague = people.make_person("staff-2", is_staff=True)
+        approvals.decide(request=self.approved, actor=colleague, is_approved=True, reason="yes")
+        self.taken = ledger.adjust(user=user, amount_micros=-7, actor="staff", reason="mistake", key="taken")
 
     def line_of(self, transfer):
         return Entry.objects.filter(transfer=transfer)
 
     def row_of(self, transfer):
         return Transfer.objects.filter(pk=transfer.pk)
+
+    @property
+    def budget(self):
+        return KeyBudget.objects.filter(pk=self.budgeted.budget_id)
 
     @property
     def account(self):
@@ -105,7 +128,7 @@ CORRUPTIONS = {
     "a resolution is deleted": (
         lambda h: delete(h.line_of(h.void)) or delete(h.row_of(h.void)),
         {
-            *("chain_has_gap", "balance_is_not_the_sum_of_entries"),
+            *("chain_has_gap", "chain_is_broken", "balance_is_not_the_sum_of_entries"),
             "pending_is_not_the_sum_of_open_holds",
         },
     ),
@@ -149,6 +172,56 @@ CORRUPTIONS = {
     "a hold is added that nothing pays for": (
         lambda h: add_transfer(h, kind="pending", debit=h.wallet, credit=h.revenue),
         {"transfer_without_its_entry", "pending_is_not_the_sum_of_open_holds"},
+    ),
+    "a correction is counted as spent": (
+        lambda h: h.account.update(credits_posted=F("credits_posted") + 7, debits_posted=F("debits_posted") + 7),
+        {"balance_is_not_the_sum_of_transfers"},
+    ),
+    "what a key holds is forgotten": (
+        lambda h: h.budget.update(held_micros=0),
+        {"budget_held_is_not_the_sum_of_open_holds"},
+    ),
+    "what a key has spent is forgotten": (
+        lambda h: h.budget.update(spent_micros=0),
+        {"budget_spent_is_not_captures_less_refunds"},
+    ),
+    "a hold is moved out of its budget": (
+        lambda h: h.row_of(h.budgeted).update(budget=None),
+        {"budget_held_is_not_the_sum_of_open_holds"},
+    ),
+    "a budget is given to another wallet": (
+        lambda h: h.budget.update(wallet=LedgerAccount.objects.get(owner=h.other)),
+        {"budget_of_another_wallet"},
+    ),
+    "a refund is moved out of its budget": (
+        lambda h: h.row_of(h.budget_refund).update(refunds=h.post),
+        {"budget_spent_is_not_captures_less_refunds"},
+    ),
+    "a budget appears with money in it": (
+        lambda h: KeyBudget.objects.create(id="x", wallet=h.wallet, spent_micros=1, held_micros=1),
+        {"budget_held_is_not_the_sum_of_open_holds", "budget_spent_is_not_captures_less_refunds"},
+    ),
+    "an approval is invented": (
+        lambda h: MoneyDecision.objects.create(
+            request=h.waiting, is_approved=True, asked_by=h.staff, decided_by=h.other, reason="x"
+        ),
+        {"approval_is_not_what_was_done"},
+    ),
+    "an approval is turned into a refusal": (
+        lambda h: MoneyDecision.objects.update(is_approved=False),
+        {"approval_is_not_what_was_done"},
+    ),
+    "more was asked for than was done": (
+        lambda h: MoneyRequest.objects.filter(pk=h.approved.pk).update(amount_micros=60_000_001),
+        {"approval_is_not_what_was_done"},
+    ),
+    "another is said to have asked": (
+        lambda h: MoneyRequest.objects.filter(pk=h.approved.pk).update(asked_by=h.other),
+        {"approved_by_who_asked"},
+    ),
+    "money moves as if it had been approved": (
+        lambda h: h.row_of(h.budget_refund).update(key="request:0"),
+        {"transfer_without_its_request"},
     ),
     "a line is given to an account of the house": (
         lambda h: h.line_of(h.grant).update(account=h.revenue),

@@ -108,3 +108,25 @@ def test_holds_captures_releases_and_grants_of_one_wallet_at_once_keep_every_inv
     assert set(outcomes(results)) <= {"Transfer", "InsufficientCredit"}
     assert ledger.balance_of(carol) == Balance(available=20 * IMAGE, held=0, spent=0)
     assert list(audit_ledger()) == []
+
+
+def test_64_webhooks_of_one_event_are_one_top_up(race, carol):
+    results = race(
+        THREADS, lambda _: ledger.top_up(user=carol, amount_micros=5_000_000, provider="stripe", event_id="evt_1")
+    )
+    assert {result.pk for result in results} == {Transfer.objects.get(code="topup").pk}
+    assert ledger.balance_of(carol) == Balance(available=5_000_000, held=0, spent=0)
+    assert list(audit_ledger()) == []
+
+
+def test_adjustments_and_holds_that_race_for_the_last_money_do_not_overdraw(race, carol, price):
+    grant(carol, 10 * IMAGE)
+
+    def take(index):
+        if index % 2:
+            return reserve(carol, price)
+        return ledger.adjust(user=carol, amount_micros=-IMAGE, actor="staff", reason="mistake", key=f"adjust:{index}")
+
+    assert outcomes(race(THREADS, take)) == {"Transfer": 10, "InsufficientCredit": THREADS - 10}
+    assert ledger.balance_of(carol).available == 0
+    assert list(audit_ledger()) == []

@@ -12,10 +12,21 @@ from django.utils import timezone
 from accounts import triggers
 from accounts.apps import guard_ledger
 from accounts.checks import check_ledger_triggers
-from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer
+from accounts.models import (
+    Entry,
+    KeyBudget,
+    LedgerAccount,
+    MoneyDecision,
+    MoneyRequest,
+    Plan,
+    Price,
+    Transfer,
+    User,
+)
 
-MONEY = ["LedgerAccount", "Transfer", "Entry", "Price", "Plan", "Quota", "Usage"]
-GUARDED = ["LedgerAccount", "Transfer", "Entry", "Price"]
+GUARDED = ["LedgerAccount", "Transfer", "Entry", "Price", "KeyBudget", "MoneyRequest", "MoneyDecision"]
+MONEY = [*GUARDED, "Plan", "Quota", "Usage", "ApiKey"]
+AMOUNTS = [name for name in [*GUARDED, "ApiKey"] if name != "MoneyDecision"]
 
 
 # --- L4, L17: what the columns are ---------------------------------------------------------------
@@ -27,7 +38,7 @@ def test_no_column_of_money_or_limits_is_a_float_or_a_decimal(name):
     assert not [field for field in fields if isinstance(field, models.FloatField | models.DecimalField)]
 
 
-@pytest.mark.parametrize("name", GUARDED)
+@pytest.mark.parametrize("name", AMOUNTS)
 def test_every_amount_is_a_whole_number_of_64_bits(name):
     fields = apps.get_model("accounts", name)._meta.concrete_fields
     amounts = [f for f in fields if f.name.endswith(("_micros", "_posted", "_pending", "_delta", "_after", "floor"))]
@@ -89,6 +100,17 @@ def add_rows() -> None:
         kind="direct", debit=house, credit=other, amount_micros=1, key="k", code="grant", price=price
     )
     Entry.objects.using("embedded").create(transfer=transfer, account=house, version=1, **amounts)
+    KeyBudget.objects.using("embedded").create(id="key:x:total", wallet=house)
+    asked_by, decided_by = (
+        User.objects.using("embedded").create(email=f"{nick}@example.com", plan=Plan.objects.using("embedded").first())
+        for nick in ("a", "b")
+    )
+    request = MoneyRequest.objects.using("embedded").create(
+        verb="grant", wallet=house, amount_micros=1, reason="x", asked_by=asked_by
+    )
+    MoneyDecision.objects.using("embedded").create(
+        request=request, is_approved=True, asked_by=asked_by, decided_by=decided_by, reason="x"
+    )
 
 
 def schema_operations(name: str) -> dict[str, migrations.operations.base.Operation]:

@@ -7,16 +7,18 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import ledger, triggers
+from accounts import approvals, keys, ledger, triggers
 from accounts.audit import audit_ledger
-from accounts.models import Entry, LedgerAccount, Price, Transfer
+from accounts.models import Entry, KeyBudget, LedgerAccount, MoneyDecision, MoneyRequest, Price, Transfer
+from tests import people
 from tests.accounts.money import IMAGE, grant, make_price, refund, reserve
 
 pytestmark = pytest.mark.django_db
 
 
 class History:
-    """A little of everything: a price, a grant, an open hold, a capture that is partly refunded, a release."""
+    """A little of everything: a price, a grant, an open hold, a capture that is partly refunded, a release, a key's
+    budget with a hold in it, and money that a second person approved."""
 
     def __init__(self, alice):
         self.price = make_price()
@@ -25,8 +27,27 @@ class History:
         self.post = ledger.capture(hold=reserve(alice, self.price))
         self.refund = refund(self.post, IMAGE // 2)
         self.void = ledger.release(hold=reserve(alice, self.price), reason="failed")
+        key = keys.create_key(user=alice, budget_micros=3 * IMAGE).api_key
+        self.budgeted = reserve(alice, self.price, api_key=key)
+        ledger.capture(hold=reserve(alice, self.price, api_key=key))
+        self.staff, self.colleague = (people.make_person(nick, is_staff=True) for nick in ("staff-1", "staff-2"))
+        self.request, self.waiting = (self.ask(alice) for _ in range(2))
+        approvals.decide(request=self.request, actor=self.colleague, is_approved=True, reason="yes")
         self.wallet = LedgerAccount.objects.get(owner=alice)
         self.revenue = LedgerAccount.objects.get(code="revenue")
+
+    def ask(self, user) -> MoneyRequest:
+        return approvals.grant(
+            user=user, amount_micros=60_000_000, actor=self.staff, reason="prize", token=uuid.uuid4()
+        )
+
+    def decide(self, request, **fields) -> MoneyDecision:
+        values = {"is_approved": True, "asked_by": self.staff, "decided_by": self.colleague, "reason": "x", **fields}
+        return MoneyDecision.objects.create(request=request, **values)
+
+    @property
+    def budget(self):
+        return KeyBudget.objects.filter(pk=self.budgeted.budget_id)
 
     def insert(self, **fields) -> Transfer:
         values = {
@@ -75,7 +96,7 @@ def upsert(row, unique_field, update_field):
 
 def write_line(account, transfer):
     amounts = dict.fromkeys(("posted_delta", "pending_delta", "posted_after", "pending_after"), 0)
-    Entry.objects.create(transfer=transfer, account=account, version=10, **amounts)
+    Entry.objects.create(transfer=transfer, account=account, version=99, **amounts)
 
 
 # What the refusal says, and the attempts that it answers.
@@ -92,6 +113,14 @@ ATTEMPTS = {
         "upsert an entry": lambda h: upsert(Entry.objects.first(), "id", "posted_after"),
         "edit a price": lambda h: Price.objects.update(amount_micros=1),
         "delete a price": lambda h: sql("DELETE FROM accounts_price"),
+        "raise what was asked for": lambda h: MoneyRequest.objects.update(amount_micros=1),
+        "take a request back": lambda h: MoneyRequest.objects.filter(pk=h.waiting.pk)._raw_delete("default"),
+        "turn a decision round": lambda h: MoneyDecision.objects.update(is_approved=False),
+        "put a decision down to another reason": lambda h: sql("UPDATE accounts_moneydecision SET reason = 'x'"),
+        "delete a decision": lambda h: MoneyDecision.objects.all()._raw_delete("default"),
+        "move a hold to another budget": lambda h: Transfer.objects.filter(pk=h.hold.pk).update(
+            budget=h.budgeted.budget_id
+        ),
     },
     r"only with the next version": {
         "edit a balance": lambda h: wallets(h).update(credits_posted=10**9),
@@ -99,6 +128,9 @@ ATTEMPTS = {
         "edit the refunds": lambda h: wallets(h).update(refunds_posted=0),
         "skip a version": lambda h: wallets(h).update(version=F("version") + 2),
         "go back a version": lambda h: wallets(h).update(version=F("version") - 1),
+        "give a budget its money back": lambda h: h.budget.update(spent_micros=0),
+        "forget what a key holds": lambda h: h.budget.update(held_micros=0),
+        "go back a version of a budget": lambda h: h.budget.update(version=F("version") - 1),
         "edit a balance and skip a version": lambda h: wallets(h).update(
             credits_posted=10**9, version=F("version") + 2
         ),
@@ -107,7 +139,13 @@ ATTEMPTS = {
         "overdraw with the right version": lambda h: wallets(h).update(debits_pending=10**9, version=F("version") + 1),
         "make a balance negative": lambda h: wallets(h).update(debits_posted=-1, version=F("version") + 1),
     },
+    r"key_budget_not_negative": {
+        "spend less than nothing of a budget": lambda h: h.budget.update(spent_micros=-1, version=F("version") + 1),
+    },
     r"keeps its identity": {
+        "give a budget to another wallet": lambda h: h.budget.update(wallet=h.revenue),
+        "make a budget older": lambda h: h.budget.update(created_at=timezone.now()),
+        "rename a budget": lambda h: sql("UPDATE accounts_keybudget SET id = 'key:other:total'"),
         "lift the floor": lambda h: wallets(h).update(floor=None),
         "lower the floor": lambda h: wallets(h).update(floor=-(10**9)),
         "give the wallet to another": lambda h: wallets(h).update(owner=None),
@@ -117,9 +155,18 @@ ATTEMPTS = {
     r"an account is permanent": {
         "delete the wallet": lambda h: wallets(h)._raw_delete("default"),
     },
+    r"a budget is permanent": {
+        "delete a budget": lambda h: h.budget._raw_delete("default"),
+    },
     r"begins with nothing": {
         "upsert the wallet": lambda h: upsert(
             LedgerAccount(code=h.wallet.code, kind="wallet", credits_posted=10**9), "code", "credits_posted"
+        ),
+        "begin a budget with money held in it": lambda h: KeyBudget.objects.create(
+            id="x", wallet=h.wallet, held_micros=1
+        ),
+        "upsert a budget": lambda h: upsert(
+            KeyBudget(id=h.budgeted.budget_id, wallet=h.wallet, held_micros=1), "id", "held_micros"
         ),
         "open an account with money in it": lambda h: LedgerAccount.objects.create(
             code="x", kind="wallet", credits_posted=10**9
@@ -153,6 +200,28 @@ ATTEMPTS = {
         "refund a grant": lambda h: h.insert(refunds=h.grant),
         "refund to the house": lambda h: h.insert(refunds=h.post, debit=h.wallet, credit=h.revenue),
     },
+    r"transfer_budget_of_a_hold": {
+        "grant into a budget": lambda h: h.insert(budget_id=h.budgeted.budget_id),
+    },
+    r"(?i)foreign key": {
+        "hold in a budget that is not there": lambda h: h.insert(
+            kind="pending", debit=h.wallet, credit=h.revenue, budget_id="key:none:total"
+        ),
+    },
+    r"money_decision_by_a_second_person": {
+        "approve what one has asked for": lambda h: h.decide(h.waiting, decided_by=h.staff),
+    },
+    r"request_id": {
+        "decide a second time": lambda h: h.decide(h.request, is_approved=False),
+    },
+    r"money_request_": {
+        "ask for nothing": lambda h: MoneyRequest.objects.create(
+            verb="grant", wallet=h.wallet, amount_micros=0, reason="x", asked_by=h.staff
+        ),
+        "ask for a refund of nothing": lambda h: MoneyRequest.objects.create(
+            verb="refund", wallet=h.wallet, amount_micros=1, reason="x", asked_by=h.staff
+        ),
+    },
     r"accounts_transfer.key": {
         "use a key twice": lambda h: h.insert(key=h.grant.key),
     },
@@ -169,19 +238,23 @@ SQLITE_ATTEMPTS = {
     "replace a transfer": lambda h: replace_into(Transfer, h.grant),
     "replace an entry": lambda h: replace_into(Entry, Entry.objects.first()),
     "replace a price": lambda h: replace_into(Price, h.price),
+    "replace a budget": lambda h: replace_into(KeyBudget, KeyBudget(pk=h.budgeted.budget_id, wallet=h.wallet)),
+    "replace a request": lambda h: replace_into(MoneyRequest, h.request),
+    "replace a decision": lambda h: replace_into(MoneyDecision, MoneyDecision.objects.get()),
     "replace the wallet": lambda h: replace_into(LedgerAccount, LedgerAccount(pk=h.wallet.pk, code="x", kind="wallet")),
 }
 POSTGRESQL_ATTEMPTS = {
     f"truncate {table}": lambda h, table=table: sql(f"TRUNCATE accounts_{table} CASCADE")
-    for table in ("transfer", "entry", "price", "ledgeraccount")
+    for table in ("transfer", "entry", "price", "ledgeraccount", "keybudget", "moneyrequest", "moneydecision")
 }
 
 
 def snapshot() -> list[list]:
-    return [list(model.objects.order_by("pk").values()) for model in (LedgerAccount, Transfer, Entry, Price)]
+    models = (LedgerAccount, Transfer, Entry, Price, KeyBudget, MoneyRequest, MoneyDecision)
+    return [list(model.objects.order_by("pk").values()) for model in models]
 
 
-def assert_refused(attempt, history, reason: str = "is append-only|an account is permanent") -> None:
+def assert_refused(attempt, history, reason: str = "is append-only|is permanent") -> None:
     before = snapshot()
 
     def try_it():
@@ -227,6 +300,8 @@ def test_a_role_with_what_is_left_after_revoke_can_use_every_verb_and_change_no_
     post = ledger.capture(hold=reserve(alice, history.price))
     refund(post, 1)
     ledger.release(hold=history.hold, reason="failed")
+    refund(ledger.capture(hold=history.budgeted), 1)
+    approvals.decide(request=history.waiting, actor=history.colleague, is_approved=True, reason="yes")
     ledger.record_cost(amount_micros=1, reference="job", key="c", price=history.price, is_certain=True)
     connection.check_constraints()
     for statement in (
@@ -234,6 +309,8 @@ def test_a_role_with_what_is_left_after_revoke_can_use_every_verb_and_change_no_
         "DELETE FROM accounts_entry",
         "TRUNCATE accounts_price CASCADE",
         "DELETE FROM accounts_ledgeraccount",
+        "DELETE FROM accounts_keybudget",
+        "UPDATE accounts_moneydecision SET reason = 'x'",
         "ALTER TABLE accounts_transfer DISABLE TRIGGER ALL",
         "DROP TRIGGER accounts_transfer_append_only_update ON accounts_transfer",
     ):

@@ -124,7 +124,7 @@ def test_a_refused_hold_leaves_the_callers_transaction_usable(alice, price):
 def test_the_constraint_behind_the_condition_is_insufficient_credit_too(alice, price, monkeypatch):
     from django.db.models import Q
 
-    monkeypatch.setattr(ledger, "_has_room", lambda effect: Q())
+    monkeypatch.setattr("accounts.ledger.writing._has_room", lambda effect: Q())
     before = columns(alice)
     with pytest.raises(InsufficientCredit) as refusal:
         reserve(alice, price, CREDIT + 1)
@@ -221,6 +221,17 @@ def test_a_new_price_between_hold_and_capture_changes_nothing_for_the_hold(alice
     post = ledger.capture(hold=hold)
     assert (post.amount_micros, post.price) == (IMAGE, price)
     assert ledger.current_price(model="m", size="1K") == dearer
+
+
+def test_a_price_that_starts_before_a_hold_was_captured_changes_nothing_that_was_sold(alice, price):
+    hold = reserve(alice, price)
+    post = ledger.capture(hold=reserve(alice, price))
+    backdated = make_price(3 * IMAGE, valid_from=price.valid_from - timedelta(days=1), cost_micros=1)
+    assert ledger.current_price(model="m", size="1K") == price
+    assert ledger.current_price(model="m", size="1K", at=price.valid_from - timedelta(hours=1)) == backdated
+    assert ledger.capture(hold=hold).amount_micros == IMAGE
+    post.refresh_from_db()
+    assert (post.amount_micros, post.price) == (IMAGE, price)
 
 
 # --- Refund --------------------------------------------------------------------------------------

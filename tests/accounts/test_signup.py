@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts import ledger, users
+from accounts.errors import ServiceUnavailable
 from accounts.models import Transfer, User
 from tests.accounts.door import (
     CONFIRM,
@@ -239,7 +240,7 @@ def test_a_ledger_that_does_not_answer_leaves_the_address_unconfirmed(client, ma
     sign_up(client, NEW)
 
     def refuse(**kwargs):
-        raise ledger.ServiceUnavailable
+        raise ServiceUnavailable
 
     with monkeypatch.context() as broken:
         broken.setattr(ledger, "grant", refuse)

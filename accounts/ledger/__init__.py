@@ -1,0 +1,55 @@
+"""The ledger: `from accounts import ledger` has every verb and every question that another module may use.
+
+verbs.py moves money, reading.py and budgets.py tell of it and need no verb, writing.py is the verbs' alone.
+"""
+
+from accounts.ledger.budgets import Budget, budgets_of
+from accounts.ledger.reading import (
+    Balance,
+    balance_of,
+    current_price,
+    expired_holds,
+    open_holds,
+    spent_since,
+    statement,
+)
+from accounts.ledger.verbs import (
+    VERDICT_CODES,
+    adjust,
+    capture,
+    grant,
+    record_cost,
+    refund,
+    release,
+    reserve,
+    settle_suspense,
+    top_up,
+)
+from accounts.ledger.writing import check_reason, open_wallet
+from accounts.money import format_usd, parse_usd
+
+__all__ = [
+    "VERDICT_CODES",
+    "Balance",
+    "Budget",
+    "adjust",
+    "balance_of",
+    "budgets_of",
+    "capture",
+    "check_reason",
+    "current_price",
+    "expired_holds",
+    "format_usd",
+    "grant",
+    "open_holds",
+    "open_wallet",
+    "parse_usd",
+    "record_cost",
+    "refund",
+    "release",
+    "reserve",
+    "settle_suspense",
+    "spent_since",
+    "statement",
+    "top_up",
+]

@@ -1,0 +1,87 @@
+"""What the ledger says: balances, statements, prices, holds. It moves nothing and needs no verb."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import InterfaceError, OperationalError
+from django.db.models import F, QuerySet, Sum
+from django.utils import timezone
+
+from accounts.errors import PriceUnknown, ServiceUnavailable
+from accounts.models import Entry, LedgerAccount, Price, Transfer, User
+from accounts.models.ledger import TransferQuerySet
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A wallet in micro-USD; `spent` is what was captured less what was refunded."""
+
+    available: int
+    held: int
+    spent: int
+
+
+@contextmanager
+def fail_closed() -> Iterator[None]:
+    """A database that cannot be reached refuses the verb; it never lets it pass unpaid."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise ServiceUnavailable("The ledger does not answer just now. Nothing was charged.") from error
+
+
+@fail_closed()
+def balance_of(user: User) -> Balance:
+    """What the user has, from one row however long the history; all zero without a wallet."""
+    row = LedgerAccount.objects.filter(owner=user).first()
+    if row is None:
+        return Balance(available=0, held=0, spent=0)
+    return Balance(
+        available=row.credits_posted - row.debits_posted - row.debits_pending,
+        held=row.debits_pending,
+        spent=row.debits_posted - row.refunds_posted,
+    )
+
+
+@fail_closed()
+def current_price(*, model: str, size: str, unit: str = "image", at: datetime | None = None) -> Price:
+    """The newest price that has begun (by default: by now). Raises PriceUnknown; a price is never taken to be 0."""
+    price = Price.objects.current(model=model, size=size, unit=unit, at=at or timezone.now())
+    if price is None:
+        raise PriceUnknown(f"No price is set for {model} at {size}, so it cannot be sold. Nothing was charged.")
+    return price
+
+
+def open_holds(user: User) -> TransferQuerySet:
+    """The user's holds that are neither captured nor released."""
+    return Transfer.objects.open_holds().filter(debit__owner=user)
+
+
+def statement(user: User) -> QuerySet[Entry]:
+    """The user's lines, each with `available_change` and `available_after`; the caller orders them by `version`."""
+    return (
+        Entry.objects.filter(account__owner=user)
+        .select_related("transfer", "account")
+        .annotate(
+            available_change=F("posted_delta") - F("pending_delta"),
+            available_after=F("posted_after") - F("pending_after"),
+        )
+    )
+
+
+def spent_since(user: User, since: datetime) -> int:
+    """What was captured from then on, less what was refunded, in micro-USD."""
+    lines = Entry.objects.filter(account__owner=user, created_at__gte=since, transfer__code__in=("capture", "refund"))
+    return -(lines.aggregate(sum=Sum("posted_delta"))["sum"] or 0)
+
+
+def expired_holds(at: datetime, *, since: datetime | None = None) -> TransferQuerySet:
+    """Open holds whose time limit passed by `at`, oldest first.
+
+    Resolved holds stay in the table, so a caller that comes often names in `since` the time limit up to which it has
+    seen everything resolved.
+    """
+    holds = Transfer.objects.open_holds().filter(expires_at__lte=at).order_by("expires_at")
+    return holds.filter(expires_at__gte=since) if since else holds
