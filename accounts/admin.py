@@ -19,13 +19,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts import keys, ledger, quotas
+from accounts import keys, ledger
+from accounts.admin_limits import GroupPlanInline, QuotaInline, save_quota
 from accounts.errors import InvalidInput, ServiceError
-from accounts.models import ApiKey, Entry, LedgerAccount, Plan, Price, Quota, Transfer, User
+from accounts.limits import KEY_MEASURES
+from accounts.models import ApiKey, Entry, LedgerAccount, LimitChange, Price, Transfer, User
 from accounts.money import parse_usd
 from accounts.templatetags.plantain import usd
-
-LIMITS = ("images_per_day", "concurrent", "requests_per_minute")
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -45,15 +45,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 
 # --- People ---------------------------------------------------------------------------------------
-
-
-class QuotaInline(admin.StackedInline):
-    model = Quota
-    fields = LIMITS
-    max_num = 1
-    can_delete = False
-    verbose_name = "limits of their own"
-    verbose_name_plural = f"limits of their own (empty: the plan's; {quotas.UNLIMITED}: none)"
 
 
 class GrantForm(forms.Form):
@@ -132,9 +123,8 @@ class UserAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}?account__id__exact={}">Every line of it</a>', address, wallet.pk)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """A quota is written by its verb; the formset only says what was asked for."""
         for quota in formset.save(commit=False):
-            quotas.override_limits(user=form.instance, **{name: getattr(quota, name) for name in LIMITS})
+            save_quota(request, quota)
 
     @admin.action(description="Grant credit", permissions=["grant"])
     def grant_to_selected(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
@@ -196,7 +186,9 @@ def _wallet(user: User) -> LedgerAccount:
 
 @admin.register(Group)
 class OperatorGroupAdmin(GroupAdmin):
-    """Ours only in name: the admin takes no class of a library (config/admin_site.py)."""
+    """Django's, with the plan that its members have."""
+
+    inlines = (GroupPlanInline,)
 
 
 @admin.register(ApiKey)
@@ -205,7 +197,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_filter = ("revoked_at",)
     list_select_related = ("user",)
     search_fields = ("user__email", "lookup", "last_four")
-    fields = ("public_id", "user", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    fields = (
+        *("public_id", "user", "name", "hint", "scopes", *KEY_MEASURES),
+        *("created_at", "expires_at", "last_used_at", "revoked_at"),
+    )
     actions = ("revoke",)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -224,13 +219,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         self.message_user(request, f"{len(chosen)} revoked. Their next request is refused.")
 
 
-# --- Limits and prices ----------------------------------------------------------------------------
-
-
-@admin.register(Plan)
-class PlanAdmin(admin.ModelAdmin):
-    list_display = ("name", *LIMITS)
-    show_full_result_count = False
+# --- Prices ---------------------------------------------------------------------------------------
 
 
 class PriceForm(forms.ModelForm):
@@ -379,6 +368,16 @@ class EntryAdmin(ReadOnlyAdmin):
     @admin.display(description="balance after")
     def balance(self, entry: Entry) -> str:
         return usd(entry.posted_after, 3)
+
+
+@admin.register(LimitChange)
+class LimitChangeAdmin(ReadOnlyAdmin):
+    """Who changed whose limits, from what to what, and why: the database lets nobody edit it."""
+
+    list_display = ("created_at", "subject", "actor", "reason", "before", "after")
+    search_fields = ("subject__exact", "actor__exact")
+    fields = ("created_at", "subject", "actor", "reason", "before", "after")
+    ordering = ("-id",)
 
 
 @admin.register(LogEntry)

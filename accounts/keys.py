@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,6 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.errors import Conflict, FieldError, Forbidden, InvalidInput, NotAuthenticated, NotFound
+from accounts.limits import KEY_MEASURES, check_limits
 from accounts.models import ApiKey, User
 
 KEY_PATTERN = r"nbk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}"  # published, for secret scanners
@@ -74,14 +75,20 @@ def create_key(
     expires_at: datetime | None = None,
     issuer: ApiKey | None = None,
     key_id: UUID | None = None,
+    limits: Mapping[str, int | None] | None = None,
 ) -> IssuedKey:
     """A new key of `user`; `issuer` is the key that asks for it, if one does, whose scopes it cannot exceed.
 
-    With a `key_id`, made by the caller, what is sent twice makes one key. Raises InvalidInput, Forbidden (a scope that
-    the user or the issuer lacks) and Conflict (too many keys, or one with this id).
+    `limits` (KEY_MEASURES) are the key's own, from 1, counted beside those of its user. With a `key_id`, made by the
+    caller, what is sent twice makes one key. Raises InvalidInput, Forbidden (a scope that the user or the issuer lacks,
+    an issuer with limits) and Conflict (too many keys, or one with this id).
     """
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, user, issuer)
+    check_limits(limits or {}, minimum=1, known=KEY_MEASURES)
+    # Otherwise a program could leave its limits behind by making itself another key, and another.
+    if issuer is not None and any(getattr(issuer, name) is not None for name in KEY_MEASURES):
+        raise Forbidden("A key that has limits of its own makes no keys.", remedy="Make it at /account/keys/.")
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.of("expires_at", "The key would have expired already; name a time to come.")
     raw = _random_key()
@@ -106,6 +113,7 @@ def create_key(
             last_four=raw[-4:],
             scopes=list(scopes),
             expires_at=expires_at,
+            **(limits or {}),
         )
     return IssuedKey(api_key, raw)
 

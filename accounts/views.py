@@ -84,6 +84,7 @@ def keys(request: HttpRequest) -> HttpResponse:
                 scopes=form.cleaned_data["scopes"],
                 expires_at=form.expires_at,
                 key_id=form.cleaned_data.get("key_id"),
+                limits=form.limits,
             )
             form = NewKeyForm(user=user)
         except ServiceError as error:

@@ -1,6 +1,6 @@
 """The JSON of keys, statement lines and accounts (CONTRACT 5). Amounts are strings in USD beside integer micros."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -10,7 +10,8 @@ from rest_framework import serializers
 from accounts import ledger, quotas
 from accounts.errors import FieldError, InvalidInput
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, SCOPES
-from accounts.models import ApiKey, User
+from accounts.limits import KEY_MEASURES, UNLIMITED
+from accounts.models import ApiKey, Plan, User
 
 
 class ApiKeySerializer(serializers.ModelSerializer):
@@ -31,6 +32,7 @@ class ApiKeySerializer(serializers.ModelSerializer):
             "created_at",
             "expires_at",
             "last_used_at",
+            *KEY_MEASURES,
         )
         read_only_fields = fields
 
@@ -48,12 +50,28 @@ class IssuedKeySerializer(ApiKeySerializer):
         read_only_fields = fields
 
 
+class KeyLimitField(serializers.IntegerField):
+    """A limit of the key's own, null for none; a whole number and nothing that could be read as one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=UNLIMITED - 1, allow_null=True, **options)
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class NewKeySerializer(serializers.Serializer):
     """What is asked for; a field that it does not know is refused by name."""
 
     name = serializers.CharField(max_length=MAX_NAME_CHARS, default="API key")
     scopes = serializers.ListField(child=serializers.CharField(max_length=20), default=list(DEFAULT_SCOPES))
     expires_at = serializers.DateTimeField(allow_null=True, default=None)
+    images_per_day = KeyLimitField(default=None)
+    images_per_month = KeyLimitField(default=None)
+    concurrent = KeyLimitField(default=None)
+    requests_per_minute = KeyLimitField(default=None)
 
     def to_internal_value(self, data: Mapping[str, Any]) -> Any:
         unknown = [name for name in data if name not in self.fields]
@@ -99,29 +117,34 @@ class EntrySerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-def account_body(user: User, *, running: int) -> dict[str, Any]:
-    """The Account of CONTRACT 5; `running` is the number of the user's unfinished generations."""
+def account_body(user: User, *, plan: Plan, limits: Sequence[quotas.LimitState]) -> dict[str, Any]:
+    """The Account of CONTRACT 5; `plan` is the one in force, `limits` what quotas.describe_standing says."""
     balance = ledger.balance_of(user)
     return {
         "id": str(user.public_id),
         "email": user.email,
         "name": user.name,
-        "plan": user.plan.name,
+        "plan": plan.name,
         "balance": {
             "available": ledger.format_usd(balance.available),
             "held": ledger.format_usd(balance.held),
             "spent": ledger.format_usd(balance.spent),
             "currency": "USD",
         },
-        "limits": [
-            {
-                "name": state.name,
-                "limit": state.limit,
-                "used": state.used,
-                "remaining": state.remaining,
-                "resets_at": state.resets_at.isoformat().replace("+00:00", "Z") if state.resets_at else None,
-            }
-            for state in quotas.describe_limits(user=user, running=running)
-        ],
+        "limits": limit_bodies(limits),
         "created_at": user.created_at.isoformat().replace("+00:00", "Z"),
     }
+
+
+def limit_bodies(limits: Sequence[quotas.LimitState]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": state.name,
+            "source": state.source,
+            "limit": state.limit,
+            "used": state.used,
+            "remaining": state.remaining,
+            "resets_at": state.resets_at.isoformat().replace("+00:00", "Z") if state.resets_at else None,
+        }
+        for state in limits
+    ]

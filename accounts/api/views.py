@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 from accounts import keys, ledger
 from accounts.api.authentication import caller, key_of
 from accounts.api.serializers import ApiKeySerializer, EntrySerializer, IssuedKeySerializer, NewKeySerializer
+from accounts.limits import KEY_MEASURES
 from accounts.models import ApiKey, Entry
 
 
@@ -49,7 +50,9 @@ class ApiKeyList(ListAPIView):
         """Make a key. Its text is in this answer and nowhere else; a key makes none with scopes it has not itself."""
         wish = NewKeySerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        issued = keys.create_key(user=caller(request), issuer=key_of(request), **wish.validated_data)
+        wished = {**wish.validated_data}
+        limits = {name: wished.pop(name) for name in KEY_MEASURES}
+        issued = keys.create_key(user=caller(request), issuer=key_of(request), limits=limits, **wished)
         body = {**ApiKeySerializer(issued.api_key).data, "key": issued.secret}
         return Response(body, status=201, headers={"Cache-Control": "no-store"})
 

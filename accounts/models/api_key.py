@@ -6,8 +6,12 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from accounts.models.quota import RateColumns
 
-class ApiKey(models.Model):
+
+class ApiKey(RateColumns):
+    """A key; its limits, null for none, are counted beside those of its user, and both apply."""
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100, default="API key")

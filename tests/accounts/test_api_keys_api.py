@@ -37,6 +37,10 @@ def test_a_new_key_is_shown_once_and_works(api, alice):
         "created_at": row.created_at.isoformat().replace("+00:00", "Z"),
         "expires_at": "2999-01-31T10:00:00Z",
         "last_used_at": None,
+        "images_per_day": None,
+        "images_per_month": None,
+        "concurrent": None,
+        "requests_per_minute": None,
         "key": body["key"],
     }
     assert re.fullmatch(keys.KEY_PATTERN, body["key"])
@@ -143,3 +147,18 @@ def test_the_last_use_is_shown(api):
     api.get(PATH)
     shown = api.get(PATH).json()["results"][0]["last_used_at"]
     assert datetime.fromisoformat(shown) == ApiKey.objects.get().last_used_at.astimezone(UTC)
+
+
+def test_a_key_is_made_with_limits_of_its_own(api, alice):
+    body = create(api, name="cron", images_per_day=5, concurrent=1).json()
+    row = ApiKey.objects.get(name="cron")
+    assert (row.images_per_day, row.images_per_month, row.concurrent, row.requests_per_minute) == (5, None, 1, None)
+    assert (body["images_per_day"], body["images_per_month"], body["concurrent"]) == (5, None, 1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "5", True, 2**31 - 1, 10**30])
+def test_a_limit_that_is_none_is_refused_and_no_key_is_made(api, limit):
+    count = ApiKey.objects.count()
+    response = create(api, images_per_day=limit)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "images_per_day")
+    assert ApiKey.objects.count() == count
