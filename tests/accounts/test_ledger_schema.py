@@ -14,7 +14,8 @@ from accounts.apps import guard_ledger
 from accounts.checks import check_ledger_triggers
 from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer
 
-MONEY = ["LedgerAccount", "Transfer", "Entry", "Price", "Plan", "Quota", "Usage"]
+LIMITS = ["Plan", "Quota", "SiteLimits", "Usage", "KeyUsage", "SiteUsage", "StorageHold", "ApiKey"]
+MONEY = ["LedgerAccount", "Transfer", "Entry", "Price", *LIMITS]
 GUARDED = ["LedgerAccount", "Transfer", "Entry", "Price"]
 
 

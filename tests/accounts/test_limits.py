@@ -59,10 +59,10 @@ def test_among_plans_of_one_rank_the_own_one_is_in_force(alice):
     assert limits.plan_of(alice).name == "free"
 
 
-def test_what_applies_is_read_by_two_queries(alice, alice_key, django_assert_num_queries):
+def test_what_applies_is_read_by_one_query(alice, alice_key, django_assert_num_queries):
     join(alice, "class of 2026", "standard")
     api_key = alice.api_keys.get()
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         limits.standing_of(alice, api_key=api_key)
 
 
