@@ -1,10 +1,13 @@
 """Bytes kept: counted with each picture in its transaction, refused before anything is stored."""
 
 from datetime import timedelta
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import quotas, usage
@@ -128,3 +131,14 @@ def test_bytes_are_never_counted_below_nothing(alice):
     usage.add_storage(alice, 5)
     usage.free_storage(alice, 9)
     assert used(alice) == 0
+
+
+def test_what_was_kept_before_storage_was_counted_is_counted_by_the_migration(alice, bob, size):
+    poster = upload(bob, encode_picture("png", size=(31, 21))).blob
+    Blob.objects.filter(pk=upload(alice).blob_id).update(poster=poster)  # as a clip has one
+    Usage.objects.filter(user=alice).delete()
+    Usage.objects.filter(user=bob).update(used=1)
+    migration = import_module("gallery.migrations.0004_count_storage")
+    migration.count_storage(apps, SimpleNamespace(connection=connection))
+    assert used(alice) == size + poster.byte_size
+    assert used(bob) == size + 2 * poster.byte_size
