@@ -18,7 +18,6 @@ from accounts.money import format_usd, parse_usd
 from accounts.templatetags.plantain import usd
 
 LIMITS = quotas.MEASURES
-MOMENT = "%Y-%m-%dT%H:%M"
 
 
 class LimitsForm(forms.ModelForm):
@@ -38,21 +37,35 @@ class LimitsForm(forms.ModelForm):
 
 
 class QuotaForm(LimitsForm):
+    """What is left as it was is not asked about again: the page is also saved for the sake of its other fields."""
+
     reason = forms.CharField(
-        max_length=MAX_REASON_CHARS, help_text="Why; it is kept with who did it, and what it was before."
+        max_length=MAX_REASON_CHARS,
+        required=False,
+        help_text="Why; it is kept with who did it and what was before.",
     )
     expires_at = forms.DateTimeField(
         required=False,
         label="Until",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=MOMENT),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"),
         help_text="In UTC; from then on the plan's limits are in force again. Empty for no end.",
     )
 
-    def clean_expires_at(self) -> Any:
-        moment = self.cleaned_data["expires_at"]
-        if moment is not None and moment <= timezone.now():
-            raise forms.ValidationError("This moment has passed; name a time to come.")
-        return moment
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in LIMITS:
+            self.fields[name].help_text = f"Empty for the plan's, {quotas.unlimited(name)} for no limit."
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if not self.has_changed():
+            return cleaned
+        if not cleaned.get("reason") and "reason" not in self.errors:
+            self.add_error("reason", "Say why: it is kept.")
+        ends_at = cleaned.get("expires_at")
+        if ends_at is not None and ends_at <= timezone.now():
+            self.add_error("expires_at", "This moment has passed; name a time to come, or none.")
+        return cleaned
 
 
 class QuotaInline(admin.StackedInline):
@@ -62,10 +75,7 @@ class QuotaInline(admin.StackedInline):
     readonly_fields = ("set_by", "updated_at")
     max_num = 1
     can_delete = False
-    verbose_name = "limits of their own"
-    verbose_name_plural = (
-        f"limits of their own (empty: the plan's; {quotas.UNLIMITED}, and for bytes {quotas.UNLIMITED_BYTES}: none)"
-    )
+    verbose_name = verbose_name_plural = "limits of their own"
 
 
 def save_quota(request: HttpRequest, quota: Quota) -> None:

@@ -231,6 +231,20 @@ def test_limits_with_an_end_are_written(alice, operator):
     assert Quota.objects.get().expires_at == datetime(2999, 1, 31, 12, tzinfo=UTC)
 
 
+def test_an_exception_that_has_ended_does_not_keep_the_rest_of_the_page_from_being_saved(alice, operator):
+    Quota.objects.create(user=alice, images_per_day=7, expires_at=timezone.now() - timedelta(days=1))
+    address = f"/admin/accounts/user/{alice.pk}/change/"
+    shown = operator.get(address).context["inline_admin_formsets"][0].formset.forms[0]
+    same = {"quota-0-images_per_day": 7, "quota-0-reason": "", "quota-0-expires_at": shown["expires_at"].value()}
+    standard = Plan.objects.get(name="standard")
+    assert operator.post(address, quota_form(alice, plan=standard.pk, **same)).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.plan, LimitChange.objects.count()) == (standard, 0)
+    page = operator.post(address, quota_form(alice, **same | {"quota-0-images_per_day": 8}))
+    assert set(page.context["inline_admin_formsets"][0].formset.errors[0]) == {"reason", "expires_at"}
+    assert Quota.objects.get().images_per_day == 7
+
+
 def test_an_operator_cannot_make_staff_nor_change_colleagues(alice, staff, operator):
     wish = {"is_staff": "on", "is_superuser": "on", "groups": Group.objects.get().pk, "email": "new@example.com"}
     operator.post(f"/admin/accounts/user/{alice.pk}/change/", quota_form(alice, **wish))
