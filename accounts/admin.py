@@ -12,25 +12,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts import keys, ledger_admin, quotas  # noqa: F401 - the ledger's pages register themselves
-from accounts.models import ApiKey, LedgerAccount, Plan, Quota, User
+from accounts import keys, ledger_admin  # noqa: F401 - the ledger's pages register themselves
+from accounts.admin_limits import GroupPlanInline, QuotaInline, save_quota
+from accounts.limits import KEY_MEASURES
+from accounts.models import ApiKey, LedgerAccount, LimitChange, User
 from accounts.money_admin import MoneyOfAPerson
 from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import usd
 
-LIMITS = ("images_per_day", "concurrent", "requests_per_minute")
-
-
 # --- People ---------------------------------------------------------------------------------------
-
-
-class QuotaInline(admin.StackedInline):
-    model = Quota
-    fields = LIMITS
-    max_num = 1
-    can_delete = False
-    verbose_name = "limits of their own"
-    verbose_name_plural = f"limits of their own (empty: the plan's; {quotas.UNLIMITED}: none)"
 
 
 @admin.register(User)
@@ -91,9 +81,8 @@ class UserAdmin(MoneyOfAPerson, ReadOnlyAdmin):
         return format_html('<a href="{}?account__id__exact={}">Every line of it</a>', address, wallet.pk)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """A quota is written by its verb; the formset only says what was asked for."""
         for quota in formset.save(commit=False):
-            quotas.override_limits(user=form.instance, **{name: getattr(quota, name) for name in LIMITS})
+            save_quota(request, quota)
 
 
 def _wallet(user: User) -> LedgerAccount:
@@ -103,7 +92,9 @@ def _wallet(user: User) -> LedgerAccount:
 
 @admin.register(Group)
 class OperatorGroupAdmin(GroupAdmin):
-    """Ours only in name: the admin takes no class of a library (config/admin_site.py)."""
+    """Django's, with the plan that its members have."""
+
+    inlines = (GroupPlanInline,)
 
 
 @admin.register(ApiKey)
@@ -112,7 +103,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_filter = ("revoked_at",)
     list_select_related = ("user",)
     search_fields = ("user__email", "lookup", "last_four")
-    fields = ("public_id", "user", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    fields = (
+        *("public_id", "user", "name", "hint", "scopes", *KEY_MEASURES),
+        *("created_at", "expires_at", "last_used_at", "revoked_at"),
+    )
     actions = ("revoke",)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -131,16 +125,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         self.message_user(request, f"{len(chosen)} revoked. Their next request is refused.")
 
 
-# --- Limits --------------------------------------------------------------------------------------
-
-
-@admin.register(Plan)
-class PlanAdmin(admin.ModelAdmin):
-    list_display = ("name", *LIMITS)
-    show_full_result_count = False
-
-
 # --- The log --------------------------------------------------------------------------------------
+
+
+@admin.register(LimitChange)
+class LimitChangeAdmin(ReadOnlyAdmin):
+    """Who changed whose limits, from what to what, and why: the database lets nobody edit it."""
+
+    list_display = ("created_at", "subject", "actor", "reason", "before", "after")
+    search_fields = ("subject__exact", "actor__exact")
+    fields = ("created_at", "subject", "actor", "reason", "before", "after")
+    ordering = ("-id",)
 
 
 @admin.register(LogEntry)

@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
         from accounts.checks import check_ledger_triggers
         from accounts.triggers import make_append_only
 
-        for model in ("Transfer", "Entry", "Price", "MoneyRequest", "MoneyDecision"):
+        for model in ("Transfer", "Entry", "Price", "MoneyRequest", "MoneyDecision", "LimitChange"):
             make_append_only(f"accounts.{model}")
         post_migrate.connect(guard_ledger, sender=self)
         checks.register(check_ledger_triggers, checks.Tags.database)

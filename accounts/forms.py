@@ -5,12 +5,14 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.html import format_html
 
 from accounts.errors import InvalidInput, ServiceError
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, scopes_of_role
+from accounts.limits import UNLIMITED
 from accounts.models import ApiKey, User
 from accounts.money import parse_usd
 from accounts.templatetags.plantain import usd
@@ -24,6 +26,12 @@ SCOPE_LABELS = {
     "account": ("Account", "see the balance and the ledger, make and revoke keys"),
 }
 PERIODS = ((ApiKey.Period.TOTAL, "In all"), (ApiKey.Period.MONTH, "Each month, UTC"))
+LIMIT_LABELS = {
+    "images_per_day": "Pictures a day",
+    "images_per_month": "Pictures a month",
+    "concurrent": "Jobs at once",
+    "requests_per_minute": "Requests a minute",
+}
 NEVER, ON_A_DAY = "never", "date"
 LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), (ON_A_DAY, "On a day"))
 
@@ -93,6 +101,15 @@ class NewKeyForm(KeyForm):
             (scope, format_html('<b>{}</b> <span class="hint">{}</span>', *SCOPE_LABELS[scope]))
             for scope in scopes_of_role(user)
         ]
+        for name, label in LIMIT_LABELS.items():
+            self.fields[name] = forms.IntegerField(
+                label=label,
+                required=False,
+                min_value=1,
+                max_value=UNLIMITED - 1,
+                widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+                error_messages={"invalid": "Enter a whole number, or nothing for no limit."},
+            )
         self.fields["last_day"].widget.attrs["min"] = timezone.now().date().isoformat()
 
     def clean(self) -> dict[str, Any]:
@@ -111,6 +128,20 @@ class NewKeyForm(KeyForm):
         if lifetime == ON_A_DAY:
             return datetime.combine(last_day, time.max, tzinfo=UTC)
         return timezone.now() + timedelta(days=int(lifetime))
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """The limits of the key's own; None is none. Precondition: the form is valid."""
+        return {name: self.cleaned_data[name] for name in LIMIT_LABELS}
+
+    @property
+    def limit_fields(self) -> list[BoundField]:
+        return [self[name] for name in LIMIT_LABELS]
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether something stands, or is wrong, in one of the limits, so that they are shown opened."""
+        return any(field.value() or field.errors for field in self.limit_fields)
 
     def refuse(self, error: ServiceError) -> None:
         """As for every form of a key; sent again, this one is a new wish."""

@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,6 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.errors import Conflict, FieldError, Forbidden, InvalidInput, NotAuthenticated, NotFound
+from accounts.limits import KEY_MEASURES, check_limits
 from accounts.models import MAX_AMOUNT, ApiKey, User
 
 KEY_PATTERN = r"nbk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}"  # published, for secret scanners
@@ -83,16 +84,19 @@ def create_key(
     budget_period: str | None = None,
     issuer: ApiKey | None = None,
     key_id: UUID | None = None,
+    limits: Mapping[str, int | None] | None = None,
 ) -> IssuedKey:
     """A new key of `user`; `issuer` is the key that asks for it, if one does, whose scopes it cannot exceed.
 
-    With a `key_id`, made by the caller, what is sent twice makes one key. A budget is in micro-USD, in all or a month.
-    Raises InvalidInput, Forbidden (a scope that the user or the issuer lacks, or an issuer with a budget) and Conflict
-    (too many keys, or one with this id).
+    `limits` (KEY_MEASURES) are the key's own, from 1, counted beside those of its user. A budget is in micro-USD, in
+    all or a month. With a `key_id`, made by the caller, what is sent twice makes one key. Raises InvalidInput,
+    Forbidden (a scope that the user or the issuer lacks, an issuer with a budget or limits) and Conflict (too many
+    keys, or one with this id).
     """
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, user, issuer)
     _refuse_limited(issuer)
+    check_limits(limits or {}, minimum=1, known=KEY_MEASURES)
     budget_micros, budget_period = _checked_budget(budget_micros, budget_period or ApiKey.Period.TOTAL)
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.of("expires_at", "The key would have expired already; name a time to come.")
@@ -120,6 +124,7 @@ def create_key(
             expires_at=expires_at,
             budget_micros=budget_micros,
             budget_period=budget_period,
+            **(limits or {}),
         )
     return IssuedKey(api_key, raw)
 
@@ -219,11 +224,13 @@ def _checked_budget(amount_micros: int | None, period: str) -> tuple[int | None,
 
 
 def _refuse_limited(issuer: ApiKey | None) -> None:
-    """A key with a budget could otherwise lift it, or make itself another key without one."""
-    if issuer is not None and issuer.budget_micros is not None:
+    """A key with a budget or limits could otherwise lift them, or make itself another key without them."""
+    if issuer is None:
+        return
+    if issuer.budget_micros is not None or any(getattr(issuer, name) is not None for name in KEY_MEASURES):
         raise Forbidden(
-            "A key with a budget of its own makes no keys and changes no budgets.",
-            remedy="Use a key without a budget, or the page of your keys.",
+            "A key with a budget or limits of its own makes no keys and changes no budgets.",
+            remedy="Use a key without them, or the page of your keys at /account/keys/.",
         )
 
 

@@ -1,162 +1,243 @@
-"""How much a user may ask for: pictures a day, generations at once, requests a minute (TRUST 2).
+"""What may still be done: pictures a day and a month, jobs at once, requests a minute, bytes kept (TRUST 2).
 
-Pictures a day are counted in the transaction that holds the money, so they are as exact as it. A day is a UTC day, and
-what failed is given back to the day it was taken from. Requests are counted in Redis when there is one.
+Pictures are counted in the transaction that holds the money, so they are as exact as it. Days and months are UTC's, and
+what failed is given back to those it was taken from. Requests are counted in Redis when there is one. Which limits
+apply is in limits.py, the counters are in usage.py; what headers, pages and the API tell comes from LimitState.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
-from django.core.cache import cache
 from django.db import connection, transaction
-from django.db.models import F
-from django.db.models.functions import Greatest
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from accounts.errors import ConcurrencyLimit, InvalidInput, QuotaExceeded, RateLimited, ServiceError
-from accounts.models import Quota, Usage, User
+from accounts import usage
+from accounts.errors import ConcurrencyLimit, QuotaExceeded, RateLimited, ServiceError
+from accounts.limits import (
+    MEASURES,
+    PREFIXES,
+    UNLIMITED,
+    UNLIMITED_BYTES,
+    Bound,
+    Limits,
+    Standing,
+    limits_for,
+    override_limits,
+    standing_of,
+    unlimited,
+    write_site_limits,
+)
+from accounts.models import ApiKey, SiteLimits, StorageHold, User
+from accounts.usage import SITE, add_storage, keep_storage, owner_of, release_dead_storage, release_storage, window_of
 
-UNLIMITED = 2**31 - 1  # the largest number that the columns hold; in a Quota row it lifts the plan's limit
-DAY_S = 24 * 60 * 60
-MINUTE_S = 60
+__all__ = [
+    "MEASURES",
+    "UNLIMITED",
+    "UNLIMITED_BYTES",
+    "Limits",
+    "Standing",
+    "add_storage",
+    "keep_storage",
+    "limits_for",
+    "override_limits",
+    "release_dead_storage",
+    "release_storage",
+    "standing_of",
+    "unlimited",
+]
+
+IMAGES = ("images_per_day", "images_per_month")
 # A picture takes about 20 s; with several of them running, one ends sooner than that.
 CONCURRENCY_RETRY_S = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one user may do; None is unlimited."""
-
-    images_per_day: int | None
-    concurrent: int | None
-    requests_per_minute: int | None
-
-
-@dataclass(frozen=True)
-class _Policy:
-    """What RateLimit-Policy says of a limit; `window_s` is None where nothing starts again by itself."""
-
-    unit: str
-    window_s: int | None
-
-
-# Keyed by the name that the columns, the API, setquota and the headers all use.
-_POLICIES = {
-    "images_per_day": _Policy("images", DAY_S),
-    "concurrent": _Policy("concurrent-requests", None),
-    "requests_per_minute": _Policy("requests", MINUTE_S),
+UNITS = {
+    "images_per_day": "images",
+    "images_per_month": "images",
+    "concurrent": "concurrent-requests",
+    "requests_per_minute": "requests",
+    "storage_bytes": "content-bytes",
+}
+OWNERS = {
+    "plan": "This is the limit of the {plan} plan.",
+    "own": "This limit was set for your account.",
+    "key": "This is the limit of this API key.",
+    "site": "This is the limit of the whole site.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitState:
-    """One limit as it stands; `limit` and `remaining` are None when it is unlimited."""
+    """One limit as it stands; `limit` and `remaining` are None when it is unlimited.
+
+    `resets_at` and `window_s` are None when nothing starts again by itself.
+    """
 
     name: str
     limit: int | None
     used: int
     resets_at: datetime | None
+    window_s: int | None = None
+    source: str = "plan"
 
     @property
     def remaining(self) -> int | None:
         return None if self.limit is None else max(0, self.limit - self.used)
 
-
-def limits_for(user: User) -> Limits:
-    """The user's own limits over the plan's, read afresh."""
-    row = User.objects.values(
-        *(f"{source}__{name}" for source in ("quota", "plan") for name in _POLICIES),
-    ).get(pk=user.pk)
-    return Limits(**{name: _effective(row[f"quota__{name}"], row[f"plan__{name}"]) for name in _POLICIES})
+    @property
+    def measure(self) -> str:
+        """The name without whose it is."""
+        return self.name.removeprefix(PREFIXES.get(self.source, ""))
 
 
-def override_limits(*, user: User, **limits: int | None) -> Limits:
-    """Give the user limits of their own: a number, UNLIMITED, or None for the plan's. Raises InvalidInput."""
-    for name, limit in limits.items():
-        if limit is not None and not 0 <= limit <= UNLIMITED:
-            raise InvalidInput.of(name, f"A limit is a whole number from 0 to {UNLIMITED}.")
-    Quota.objects.update_or_create(user=user, defaults={**limits, "updated_at": timezone.now()})
-    return limits_for(user)
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Pictures that were counted: `day` is what giving them back asks for, `states` are their limits after it."""
+
+    day: datetime
+    states: tuple[LimitState, ...]
 
 
-def take_images(*, user: User, count: int, at: datetime | None = None) -> datetime:
-    """Count `count` pictures of this day and return the start of the day, which giving them back asks for.
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How many generations are unfinished: the user's, those asked for by the key, everybody's."""
 
-    Needs an open transaction. Until that ends it holds the lock of the user's row of the day, unlimited users' too, so
-    that what the caller counts afterwards cannot change under it. Raises QuotaExceeded.
+    user: int
+    key: int = 0
+    site: int = 0
+
+    def of(self, bound: Bound) -> int:
+        return {"key": self.key, "site": self.site}.get(bound.source, self.user)
+
+
+# --- Verbs ----------------------------------------------------------------------------------------
+
+
+def limit_site(*, actor: str = "system", reason: str = "", **limits: int | None) -> None:
+    """Limit what everybody together may use; None lifts a limit, and what is not named stays. Raises InvalidInput."""
+    write_site_limits(actor=actor, reason=reason, limits=limits)
+    recount_site()
+
+
+def recount_site(*, at: datetime | None = None) -> None:
+    """Bring the site's counters in line with the users'; costs nothing much while the site has no limit."""
+    row = SiteLimits.objects.values(*IMAGES, "storage_bytes").first() or {}
+    usage.recount_site([measure for measure, limit in row.items() if limit is not None], at=at)
+
+
+def take_images(*, standing: Standing, count: int, at: datetime | None = None) -> Taken:
+    """Count `count` pictures of this day and month, all or none of them.
+
+    Needs an open transaction. Until that ends it holds the lock of the user's row of the day, unlimited users' too, and
+    where the site limits jobs at once the site's, so that what the caller counts afterwards cannot change under it.
+    Raises QuotaExceeded.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("take_images needs an open transaction")
     now = at or timezone.now()
-    limit = limits_for(user).images_per_day
-    start = _window_start(now, DAY_S)
-    if _add_usage(user, "images_per_day", start, count, limit) is None:
-        used, resets_at = _read_usage(user, "images_per_day", start), start + timedelta(seconds=DAY_S)
-        state = LimitState(name="images_per_day", limit=limit, used=used, resets_at=resets_at)
-        message = f"{used} of the {limit} pictures of this day (UTC) are used, and this asks for {count} more."
-        raise _refusal(QuotaExceeded, message, state, _seconds_until(resets_at, now))
-    return start
+    states = []
+    with transaction.atomic():
+        # Each owner's day before the month, the user before the key before the site: see usage.py.
+        for source in (("plan", "own"), ("key",), ("site",)):
+            for bound in (bound for name in IMAGES for bound in standing.of(name) if bound.source in source):
+                states.append(_take(standing, bound, count, now))
+        if any(bound.source == "site" for bound in standing.of("concurrent")):
+            usage.add(SITE, "concurrent", usage.EPOCH, 0, None)  # no count: its lock puts everybody's submits in a line
+    return Taken(day=window_of("images_per_day", now).start, states=tuple(states))
 
 
-def give_back_images(*, user: User, count: int, window_start: datetime) -> None:
-    """Return pictures that were counted but not made to the day they were taken from."""
-    usage = Usage.objects.filter(user=user, name="images_per_day", window_start=window_start)
-    usage.update(used=Greatest(F("used") - count, 0))
+def give_back_images(*, user: User, api_key_id: int | None, count: int, day: datetime) -> None:
+    """Return pictures that were counted but not made to the day and the month they were taken from."""
+    key = [usage.key_owner(api_key_id)] if api_key_id else []
+    for owner in (usage.user_owner(user), *key, SITE):
+        for measure in IMAGES:
+            usage.take_back(owner, measure, window_of(measure, day).start, count)
 
 
-def check_concurrent(*, user: User, running: int) -> None:
-    """Refuse one more when `running`, counted after take_images, reaches the limit. Raises ConcurrencyLimit."""
-    limit = limits_for(user).concurrent
-    if limit is not None and running >= limit:
-        state = LimitState(name="concurrent", limit=limit, used=running, resets_at=None)
-        message = f"{running} generations are unfinished, and {limit} at once are allowed."
-        raise _refusal(ConcurrencyLimit, message, state, CONCURRENCY_RETRY_S)
+def check_concurrent(*, standing: Standing, running: Running) -> tuple[LimitState, ...]:
+    """Refuse one more when those that run, counted after take_images, reach a limit. Raises ConcurrencyLimit."""
+    states = []
+    for bound in standing.of("concurrent"):
+        state = _state(bound, running.of(bound))
+        if state.remaining == 0:
+            message = f"{state.used} generations are unfinished, and {state.limit} at once are allowed."
+            raise _refusal(ConcurrencyLimit, message, standing, state, CONCURRENCY_RETRY_S)
+        states.append(_state(bound, running.of(bound) + 1))
+    return tuple(states)
 
 
-def admit_request(*, user: User, at: datetime | None = None) -> LimitState:
+def admit_request(*, user: User, api_key: ApiKey | None = None, at: datetime | None = None) -> tuple[LimitState, ...]:
     """Count one request of this minute. Raises RateLimited."""
     now = at or timezone.now()
-    limit = limits_for(user).requests_per_minute
-    start = _window_start(now, MINUTE_S)
-    resets_at = start + timedelta(seconds=MINUTE_S)
-    used = 0 if limit is None else _count_request(user, start, limit)
-    if used is None:
-        state = LimitState(name="requests_per_minute", limit=limit, used=limit or 0, resets_at=resets_at)
-        message = f"{limit} requests that ask for work are allowed in a minute."
-        raise _refusal(RateLimited, message, state, _seconds_until(resets_at, now))
-    return LimitState(name="requests_per_minute", limit=limit, used=used, resets_at=resets_at)
+    standing = standing_of(user, api_key=api_key, at=now)
+    window = window_of("requests_per_minute", now)
+    bounds = [bound for bound in standing.of("requests_per_minute") if bound.limit is not None]
+    if not bounds:
+        return ()
+    states = []
+    # The key before its user: what the key refuses costs the user's other programs nothing.
+    for bound in sorted(bounds, key=lambda bound: bound.source != "key"):
+        used = _count_request(standing, bound, window.start)
+        if used is None:
+            state = _state(bound, bound.limit or 0, now)
+            message = f"{bound.limit} requests that ask for work are allowed in a minute."
+            raise _refusal(RateLimited, message, standing, state, _seconds_until(window.end, now))
+        states.append(_state(bound, used, now))
+    return tuple(states)
 
 
-def describe_limits(*, user: User, running: int, at: datetime | None = None) -> list[LimitState]:
-    """Every limit of the user as it stands; `running` is the number of unfinished generations."""
+def check_storage(*, standing: Standing) -> None:
+    """Refuse more work when what is kept reaches a limit already. Raises QuotaExceeded."""
+    for bound in standing.of("storage_bytes"):
+        if bound.limit is not None:
+            used = usage.read(owner_of(standing, bound), [("storage_bytes", usage.EPOCH)])["storage_bytes"]
+            if used >= bound.limit:
+                raise _storage_refusal(standing, bound, used, "")
+
+
+def reserve_storage(*, standing: Standing, byte_size: int) -> StorageHold:
+    """Count the bytes of a file that is about to be kept, or refuse it. Raises QuotaExceeded.
+
+    Whoever calls it ends the hold by keep_storage or release_storage; of a process that dies the sweeper does.
+    """
+    with transaction.atomic():
+        for bound in standing.of("storage_bytes"):
+            owner = owner_of(standing, bound)
+            if usage.add(owner, "storage_bytes", usage.EPOCH, byte_size, bound.limit) is None:
+                used = usage.read(owner, [("storage_bytes", usage.EPOCH)])["storage_bytes"]
+                raise _storage_refusal(standing, bound, used, f", and this file needs {byte_size:,} more")
+        return StorageHold.objects.create(user=standing.user, byte_size=byte_size)
+
+
+# --- Telling --------------------------------------------------------------------------------------
+
+
+def describe_limits(
+    *, user: User, running: int | Running, api_key: ApiKey | None = None, at: datetime | None = None
+) -> list[LimitState]:
+    """Every limit that applies as it stands: the user's five, then the key's and the site's that are set."""
+    return describe_standing(standing_of(user, api_key=api_key, at=at), running=running, at=at)
+
+
+def describe_standing(standing: Standing, *, running: int | Running, at: datetime | None = None) -> list[LimitState]:
+    """The same of a standing that was read before."""
     now = at or timezone.now()
-    limits = limits_for(user)
-    day, minute = _window_start(now, DAY_S), _window_start(now, MINUTE_S)
-    counted = _read_usages(user, {"images_per_day": day, "requests_per_minute": minute})
-    return [
-        LimitState(
-            name="images_per_day",
-            limit=limits.images_per_day,
-            used=counted["images_per_day"],
-            resets_at=day + timedelta(seconds=DAY_S),
-        ),
-        LimitState(name="concurrent", limit=limits.concurrent, used=running, resets_at=None),
-        LimitState(
-            name="requests_per_minute",
-            limit=limits.requests_per_minute,
-            used=_requests_counted(user, minute, limits.requests_per_minute, counted["requests_per_minute"]),
-            resets_at=minute + timedelta(seconds=MINUTE_S),
-        ),
-    ]
-
-
-def prune_usage(*, before: datetime) -> int:
-    """Delete the counts of windows that began before this moment; returns how many."""
-    return Usage.objects.filter(window_start__lt=before).delete()[0]
+    counts = running if isinstance(running, Running) else Running(user=running)
+    used: dict[str, int] = {}
+    for owner in {owner_of(standing, bound): None for bound in standing.bounds}:
+        mine = [bound for bound in standing.bounds if owner_of(standing, bound) == owner]
+        windows = {
+            bound.measure: window_of(bound.measure, now).start for bound in mine if bound.measure != "concurrent"
+        }
+        counted = usage.read(owner, windows.items()) if windows else {}
+        for bound in mine:
+            if bound.measure == "concurrent":
+                used[bound.name] = counts.of(bound)
+            elif bound.measure == "requests_per_minute":
+                used[bound.name] = _requests_counted(owner, bound, now, counted[bound.measure])
+            else:
+                used[bound.name] = counted[bound.measure]
+    return [_state(bound, used[bound.name], now) for bound in standing.bounds]
 
 
 def rate_headers(states: Sequence[LimitState], *, at: datetime | None = None) -> dict[str, str]:
@@ -167,7 +248,9 @@ def rate_headers(states: Sequence[LimitState], *, at: datetime | None = None) ->
     nearest = min(limited, key=lambda state: (state.remaining or 0) / max(state.limit or 0, 1))
     reset_s = None if nearest.resets_at is None else _seconds_until(nearest.resets_at, at or timezone.now())
     return {
-        "RateLimit-Policy": ", ".join(_policy_item(state.name, state.limit or 0) for state in limited),
+        "RateLimit-Policy": ", ".join(
+            _policy_item(state.name, state.measure, state.limit or 0, state.window_s) for state in limited
+        ),
         "RateLimit": _state_item(nearest.name, nearest.remaining or 0, reset_s),
     }
 
@@ -175,105 +258,95 @@ def rate_headers(states: Sequence[LimitState], *, at: datetime | None = None) ->
 def refusal_headers(error: ServiceError) -> dict[str, str]:
     """The same two headers for the refusal of a limit, whose `t` is its Retry-After; nothing for other errors."""
     match error.facts:
-        case {"policy": str(name), "limit": int(limit), "used": int(used), "reset": int() | None as reset_s}:
+        case {"policy": str(name), "source": str(source), "limit": int(limit), "used": int(used), "reset": reset_s}:
+            measure, window_s = name.removeprefix(PREFIXES.get(source, "")), error.facts.get("window")
             return {
-                "RateLimit-Policy": _policy_item(name, limit),
+                "RateLimit-Policy": _policy_item(name, measure, limit, window_s),
                 "RateLimit": _state_item(name, max(0, limit - used), reset_s),
             }
     return {}
 
 
-def _effective(own: int | None, plan: int | None) -> int | None:
-    limit = plan if own is None else own
-    return None if limit is None or limit >= UNLIMITED else limit
+# --- Parts ----------------------------------------------------------------------------------------
 
 
-def _add_usage(user: User, name: str, start: datetime, count: int, limit: int | None) -> int | None:
-    """Count `count` more in a window and return the sum, or None when that would pass the limit.
-
-    One statement on both engines: the condition is checked under the row's lock, and the lock is kept whether or not
-    it holds.
-    """
-    limit = UNLIMITED if limit is None else limit
-    if count > limit:  # the insert of the window's first row has no condition
-        return None
-    table = connection.ops.quote_name(Usage._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} (user_id, name, window_start, used) VALUES (%s, %s, %s, %s) "  # noqa: S608 - no input
-            f"ON CONFLICT (user_id, name, window_start) DO UPDATE SET used = {table}.used + excluded.used "
-            f"WHERE {table}.used <= %s RETURNING used",
-            [user.pk, name, connection.ops.adapt_datetimefield_value(start), count, limit - count],
-        )
-        rows = cursor.fetchall()
-    return rows[0][0] if rows else None
+def _take(standing: Standing, bound: Bound, count: int, now: datetime) -> LimitState:
+    owner, window = owner_of(standing, bound), window_of(bound.measure, now)
+    used = usage.add(owner, bound.measure, window.start, count, bound.limit)
+    if used is not None:
+        return _state(bound, used, now)
+    used = usage.read(owner, [(bound.measure, window.start)])[bound.measure]
+    span = "day" if bound.measure == "images_per_day" else "month"
+    message = f"{used} of the {bound.limit} pictures of this {span} (UTC) are used, and this asks for {count} more."
+    raise _refusal(QuotaExceeded, message, standing, _state(bound, used, now), _seconds_until(window.end, now))
 
 
-def _read_usage(user: User, name: str, start: datetime) -> int:
-    usage = Usage.objects.filter(user=user, name=name, window_start=start)
-    return usage.values_list("used", flat=True).first() or 0
-
-
-def _count_request(user: User, start: datetime, limit: int) -> int | None:
-    if settings.REDIS_URL:
-        try:
-            key = _cache_key(user, start)
-            cache.add(key, 0, timeout=2 * MINUTE_S)
-            used = cache.incr(key)
-            return used if used <= limit else None
-        except (RedisError, ValueError):  # Redis is away, or has dropped the count: the database counts instead
-            pass
+def _count_request(standing: Standing, bound: Bound, start: datetime) -> int | None:
+    owner = owner_of(standing, bound)
+    counted = usage.count_in_cache(owner, start)
+    if counted is not None:
+        return counted if counted <= (bound.limit or 0) else None
     with transaction.atomic():  # so that SQLite's write gate stays shut until the row is committed
-        return _add_usage(user, "requests_per_minute", start, 1, limit)
+        return usage.add(owner, "requests_per_minute", start, 1, bound.limit)
 
 
-def _read_usages(user: User, windows: Mapping[str, datetime]) -> dict[str, int]:
-    """What the database has counted in each of these windows, by name."""
-    rows = Usage.objects.filter(user=user, window_start__in=windows.values(), name__in=windows)
-    found = {(name, start): used for name, start, used in rows.values_list("name", "window_start", "used")}
-    return {name: found.get((name, start), 0) for name, start in windows.items()}
+def _requests_counted(owner: usage.Owner, bound: Bound, now: datetime, in_database: int) -> int:
+    counted = usage.read_in_cache(owner, window_of("requests_per_minute", now).start)
+    if counted is None:
+        return in_database
+    # The cache has counted the refused ones as well.
+    return counted if bound.limit is None else min(counted, bound.limit)
 
 
-def _requests_counted(user: User, start: datetime, limit: int | None, in_database: int) -> int:
-    if settings.REDIS_URL:
-        try:
-            # The cache has counted the refused ones as well.
-            return min(cache.get(_cache_key(user, start), 0), UNLIMITED if limit is None else limit)
-        except RedisError:
-            pass
-    return in_database
-
-
-def _cache_key(user: User, start: datetime) -> str:
-    return f"requests:{user.pk}:{int(start.timestamp())}"
-
-
-def _window_start(at: datetime, window_s: int) -> datetime:
-    moment = int(at.timestamp())
-    return datetime.fromtimestamp(moment - moment % window_s, tz=UTC)
-
-
-def _seconds_until(moment: datetime, now: datetime) -> int:
-    return max(1, math.ceil((moment - now).total_seconds()))
-
-
-def _refusal(kind: type[ServiceError], message: str, state: LimitState, retry_after: int) -> ServiceError:
-    return kind(
-        message,
-        retry_after=retry_after,
-        policy=state.name,
-        limit=state.limit,
-        used=state.used,
-        reset=retry_after if state.resets_at else None,
+def _state(bound: Bound, used: int, now: datetime | None = None) -> LimitState:
+    window = window_of(bound.measure, now or timezone.now())
+    return LimitState(
+        name=bound.name,
+        limit=bound.limit,
+        used=used,
+        resets_at=window.end,
+        window_s=window.seconds,
+        source=bound.source,
     )
 
 
-def _policy_item(name: str, limit: int) -> str:
-    policy = _POLICIES[name]
-    window = "" if policy.window_s is None else f";w={policy.window_s}"
-    return f'"{name}";q={limit}{window};qu="{policy.unit}"'
+def _seconds_until(moment: datetime | None, now: datetime) -> int:
+    return 1 if moment is None else max(1, math.ceil((moment - now).total_seconds()))
 
 
-def _state_item(name: str, remaining: int, reset_s: int | None) -> str:
-    reset = "" if reset_s is None else f";t={reset_s}"
+def _storage_refusal(standing: Standing, bound: Bound, used: int, asks: str) -> ServiceError:
+    message = f"{used:,} of {bound.limit:,} bytes of storage are used{asks}."
+    remedy = "Ask the operator for more storage; waiting does not free any."
+    return _refusal(QuotaExceeded, message, standing, _state(bound, used), None, remedy=remedy)
+
+
+def _refusal(
+    kind: type[ServiceError],
+    message: str,
+    standing: Standing,
+    state: LimitState,
+    retry_after: int | None,
+    *,
+    remedy: str | None = None,
+) -> ServiceError:
+    return kind(
+        f"{message} {OWNERS[state.source].format(plan=standing.plan.name)}",
+        remedy=remedy,
+        retry_after=retry_after,
+        policy=state.name,
+        source=state.source,
+        limit=state.limit,
+        used=state.used,
+        reset=retry_after if state.resets_at else None,
+        window=state.window_s,
+    )
+
+
+def _policy_item(name: str, measure: str, limit: int, window_s: object) -> str:
+    window = f";w={window_s}" if isinstance(window_s, int) else ""
+    return f'"{name}";q={limit}{window};qu="{UNITS[measure]}"'
+
+
+def _state_item(name: str, remaining: int, reset_s: object) -> str:
+    reset = f";t={reset_s}" if isinstance(reset_s, int) else ""
     return f'"{name}";r={remaining}{reset}'

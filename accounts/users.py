@@ -14,7 +14,14 @@ from accounts.models import Plan, User
 from accounts.operators import make_operator
 
 DEFAULT_PLAN = "free"
-DEFAULT_LIMITS = {"images_per_day": 40, "concurrent": 4, "requests_per_minute": 30}  # as migration 0002 seeds them
+# As the migrations seed them.
+DEFAULT_LIMITS = {
+    "rank": 10,
+    "images_per_day": 40,
+    "concurrent": 4,
+    "requests_per_minute": 30,
+    "storage_bytes": 2 * 1024**3,
+}
 MAX_EMAIL_CHARS = 254
 MAX_NAME_CHARS = 150
 

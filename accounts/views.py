@@ -94,6 +94,7 @@ def keys(request: HttpRequest) -> HttpResponse:
                 budget_micros=form.cleaned_data["budget"],
                 budget_period=form.cleaned_data["budget_period"],
                 key_id=form.cleaned_data.get("key_id"),
+                limits=form.limits,
             )
             form = NewKeyForm(user=user)
         except ServiceError as error:

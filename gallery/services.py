@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import quotas
 from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
 from gallery import storage
@@ -90,6 +91,8 @@ def add_image(
     `tasks.make_renditions` when it is committed.
     """
     caption = _storable(caption)
+    # What was paid for is kept, also past the limit: that refuses the next wish.
+    quotas.add_storage(owner, facts.byte_size + (poster.byte_size if poster else 0))
     return Image.objects.create(
         owner=owner,
         blob=_clip_blob(facts, poster) if isinstance(facts, VideoFacts) else _picture_blob(facts),
@@ -110,10 +113,12 @@ def add_upload(*, owner: User, file: File) -> Image:
     """Keep a picture that `owner` has sent, to be looked at by a model; it is in no list, and it costs nothing.
 
     What is kept is a new copy of its pixels, upright and in sRGB: nothing of its metadata, no place where it was taken.
-    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture and InvalidInput.
+    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded and InvalidInput.
     """
     if (file.size or 0) > UPLOAD_LIMITS.max_bytes:
         raise UploadTooLarge
+    standing = quotas.standing_of(owner)
+    quotas.check_storage(standing=standing)  # so that nothing is decoded for whoever has no room at all
     with storage.staged() as sent, storage.staged() as copy:
         with sent.open("xb") as writer:
             for chunk in file.chunks():
@@ -122,9 +127,16 @@ def add_upload(*, owner: User, file: File) -> Image:
             facts = verifier.run(make_upload_copy, sent, copy, limits=UPLOAD_LIMITS)
         except ImageRejected as error:
             raise _refusal_of(error) from error
-        keep_picture(path=copy, facts=facts)
-    with transaction.atomic():
-        return Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+        # Counted before a byte is kept: of many uploads at once those that find no room leave nothing behind.
+        hold = quotas.reserve_storage(standing=standing, byte_size=facts.byte_size)
+        try:
+            keep_picture(path=copy, facts=facts)
+            with transaction.atomic():
+                quotas.keep_storage(hold)
+                return Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+        except BaseException:
+            quotas.release_storage(hold)
+            raise
 
 
 def _refusal_of(error: ImageRejected) -> ServiceError:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import ledger, quotas
+from accounts import ledger, plans, quotas
 from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
 from generations import catalog, events, reusing, settlement
@@ -38,6 +38,7 @@ class Submission:
     generation: Generation
     is_replay: bool = False
     status_code: int = 202
+    limits: tuple[quotas.LimitState, ...] = ()  # as they are after it; none when nothing was counted
 
 
 def submit(
@@ -95,11 +96,12 @@ def submit(
         _refuse_uncarried(spec)
         _refuse_while_away(spec)
         try:
+            standing = _entitle(user, api_key)
             with transaction.atomic():
-                generation = _insert(user, spec, source, api_key, price, is_answered)
+                generation, limits = _insert(standing, spec, source, price, is_answered)
                 remember(generation)
                 transaction.on_commit(lambda pk=generation.pk: run_generation.delay(pk))  # type: ignore[misc]
-            return Submission(generation=generation)
+            return Submission(generation=generation, limits=limits)
         except _AlreadySubmitted:
             continue
         except (ServiceError, IntegrityError):
@@ -135,26 +137,33 @@ class _AlreadySubmitted(Exception):
     """Leaves the transaction of submit without a trace."""
 
 
+def _entitle(user: User, api_key: ApiKey | None) -> quotas.Standing:
+    """What the user may do; the credit of a month that has begun comes first. Raises QuotaExceeded (storage)."""
+    standing = quotas.standing_of(user, api_key=api_key)
+    plans.refill(user=user, plan=standing.plan)
+    quotas.check_storage(standing=standing)
+    return standing
+
+
 def _insert(
-    user: User,
+    standing: quotas.Standing,
     spec: GenerationSpec,
     source: str,
-    api_key: ApiKey | None,
     price: Price,
     is_repeated: Callable[[], bool],
-) -> Generation:
+) -> tuple[Generation, tuple[quotas.LimitState, ...]]:
     now = timezone.now()
     # First of all the user's row of today: its lock puts the submits of one user in a line, so that the count of
     # running jobs below is exact on PostgreSQL as well.
-    window = quotas.take_images(user=user, count=spec.count, at=now)
+    taken = quotas.take_images(standing=standing, count=spec.count, at=now)
     if is_repeated():
         raise _AlreadySubmitted
-    quotas.check_concurrent(user=user, running=Generation.objects.unfinished().filter(user=user).count())
+    at_once = quotas.check_concurrent(standing=standing, running=Generation.objects.running(standing))
     if Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
         raise QueueFull(retry_after=30)
     generation = Generation(
-        user=user,
-        api_key=api_key,
+        user=standing.user,
+        api_key=standing.api_key,
         source=source,
         kind=spec.kind,
         model=spec.model,
@@ -164,15 +173,15 @@ def _insert(
         likeness=spec.likeness,
         price=price,
         quoted_micros=price.amount_micros * spec.count,
-        quota_window=window,
+        quota_window=taken.day,
         created_at=now,
         queued_at=now,
         next_run_at=now,
         woken_at=now,
     )
-    generation.hold = _reserve(generation, api_key)
+    generation.hold = _reserve(generation, standing.api_key)
     generation.save(force_insert=True)
-    return generation
+    return generation, (*taken.states, *at_once)
 
 
 def _reserve(generation: Generation, api_key: ApiKey | None) -> Transfer:
@@ -227,7 +236,7 @@ def cancel(*, user: User, public_id: UUID | str) -> Generation:
 def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -> Generation:
     """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does.
 
-    `api_key` is the key that asks now, whose budget pays; whichever asked first is what the generation goes on telling.
+    `api_key` is the key that asks now: its budget and its limits are those of this run, whichever key asked first.
     """
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
@@ -235,6 +244,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     _refuse_uncarried(spec)
     _refuse_while_away(spec)
+    standing = _entitle(user, api_key)
     now = timezone.now()
     with transaction.atomic():
         ended = Generation.objects.filter(pk=generation.pk, status__in=(Status.FAILED, Status.CANCELED))
@@ -246,18 +256,19 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
         generation.run += 1
         generation.price = price
         generation.quoted_micros = price.amount_micros * spec.count
-        window = quotas.take_images(user=user, count=spec.count, at=now)
-        others = Generation.objects.unfinished().filter(user=user).exclude(pk=generation.pk)
-        quotas.check_concurrent(user=user, running=others.count())
+        taken = quotas.take_images(standing=standing, count=spec.count, at=now)
+        others = Generation.objects.exclude(pk=generation.pk)
+        quotas.check_concurrent(standing=standing, running=others.running(standing))
         Generation.objects.filter(pk=generation.pk).update(
             stage="queued",
             error_code="",
             error_detail="",
             reused_from=None,
+            api_key=api_key,
             hold=_reserve(generation, api_key),
             price=price,
             quoted_micros=generation.quoted_micros,
-            quota_window=window,
+            quota_window=taken.day,
             cancel_requested_at=None,
             started_at=None,
             finished_at=None,

@@ -170,9 +170,9 @@ def succeed(rows: GenerationQuerySet, generation: Generation, spec: GenerationSp
         for row in (delivered, drafts):
             for index, (attempt, picture) in enumerate(row):
                 _add_output(generation, spec, attempt, picture, index)
+        _give_back(generation, spec.count - len(delivered))
         post = ledger.capture(hold=_hold_of(generation), amount_micros=generation.price.amount_micros * len(delivered))
         Generation.objects.filter(pk=generation.pk).update(charged_micros=post.amount_micros)
-        _give_back(generation, spec.count - len(delivered))
         # The gallery has them now; a second copy of their facts could only disagree.
         generation.attempts.filter(run=generation.run).update(pictures=[])
         _end_reusers(generation, Status.SUCCEEDED, text=text, version=F("version") + 2)
@@ -233,7 +233,9 @@ def _add_output(generation: Generation, spec: GenerationSpec, attempt: Attempt, 
 
 def _give_back(generation: Generation, count: int) -> None:
     if count:
-        quotas.give_back_images(user=generation.user, count=count, window_start=generation.quota_window)
+        quotas.give_back_images(
+            user=generation.user, api_key_id=generation.api_key_id, count=count, day=generation.quota_window
+        )
 
 
 def _end(rows: GenerationQuerySet, status: Status, **fields: object) -> None:

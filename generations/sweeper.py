@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from accounts import ledger, quotas
+from accounts import ledger, plans, quotas, usage
 from accounts.errors import Conflict
 from gallery import storage
 from generations import events, leases, settlement, spool
@@ -30,6 +30,8 @@ class Swept:
     holds_released: int = 0
     files_removed: int = 0
     rows_pruned: int = 0
+    refilled: int = 0
+    storage_released: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -38,6 +40,9 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.holds_released = release_expired_holds()
     swept.files_removed = spool.sweep() + storage.sweep_orphan_temporaries()
     swept.rows_pruned = prune()
+    swept.refilled = plans.refill_due()
+    swept.storage_released = quotas.release_dead_storage(timezone.now())
+    quotas.recount_site()
     return swept
 
 
@@ -99,4 +104,4 @@ def release_expired_holds() -> int:
 def prune() -> int:
     now = timezone.now()
     keys, _ = IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
-    return keys + quotas.prune_usage(before=now - USAGE_KEPT)
+    return keys + usage.prune(before=now - USAGE_KEPT)

@@ -1,6 +1,6 @@
 """The JSON of keys, statement lines and accounts (CONTRACT 5). Amounts are strings in USD beside integer micros."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,8 @@ from rest_framework import serializers
 from accounts import ledger, quotas
 from accounts.errors import FieldError, InvalidInput
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, SCOPES
-from accounts.models import ApiKey, User
+from accounts.limits import KEY_MEASURES, UNLIMITED
+from accounts.models import ApiKey, Plan, User
 
 
 def iso_utc(at: datetime | None) -> str | None:
@@ -55,6 +56,7 @@ class ApiKeySerializer(serializers.ModelSerializer):
             "created_at",
             "expires_at",
             "last_used_at",
+            *KEY_MEASURES,
             "budget",
             "budget_period",
             "budget_spent",
@@ -91,6 +93,18 @@ class AmountField(serializers.Field):
             raise serializers.ValidationError(error.message) from None
 
 
+class KeyLimitField(serializers.IntegerField):
+    """A limit of the key's own, null for none; a whole number and nothing that could be read as one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=UNLIMITED - 1, allow_null=True, **options)
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class StrictSerializer(serializers.Serializer):
     """A field that it does not know is refused by name."""
 
@@ -111,6 +125,10 @@ class NewKeySerializer(StrictSerializer):
     name = serializers.CharField(max_length=MAX_NAME_CHARS, default="API key")
     scopes = serializers.ListField(child=serializers.CharField(max_length=20), default=list(DEFAULT_SCOPES))
     expires_at = serializers.DateTimeField(allow_null=True, default=None)
+    images_per_day = KeyLimitField(default=None)
+    images_per_month = KeyLimitField(default=None)
+    concurrent = KeyLimitField(default=None)
+    requests_per_minute = KeyLimitField(default=None)
     budget = AmountField(source="budget_micros", allow_null=True, default=None)
     budget_period = serializers.ChoiceField(ApiKey.Period.choices, allow_null=True, default=None)
 
@@ -158,29 +176,34 @@ class EntrySerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-def account_body(user: User, *, running: int) -> dict[str, Any]:
-    """The Account of CONTRACT 5; `running` is the number of the user's unfinished generations."""
+def account_body(user: User, *, plan: Plan, limits: Sequence[quotas.LimitState]) -> dict[str, Any]:
+    """The Account of CONTRACT 5; `plan` is the one in force, `limits` what quotas.describe_standing says."""
     balance = ledger.balance_of(user)
     return {
         "id": str(user.public_id),
         "email": user.email,
         "name": user.name,
-        "plan": user.plan.name,
+        "plan": plan.name,
         "balance": {
             "available": ledger.format_usd(balance.available),
             "held": ledger.format_usd(balance.held),
             "spent": ledger.format_usd(balance.spent),
             "currency": "USD",
         },
-        "limits": [
-            {
-                "name": state.name,
-                "limit": state.limit,
-                "used": state.used,
-                "remaining": state.remaining,
-                "resets_at": iso_utc(state.resets_at),
-            }
-            for state in quotas.describe_limits(user=user, running=running)
-        ],
+        "limits": limit_bodies(limits),
         "created_at": iso_utc(user.created_at),
     }
+
+
+def limit_bodies(limits: Sequence[quotas.LimitState]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": state.name,
+            "source": state.source,
+            "limit": state.limit,
+            "used": state.used,
+            "remaining": state.remaining,
+            "resets_at": iso_utc(state.resets_at),
+        }
+        for state in limits
+    ]

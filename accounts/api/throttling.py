@@ -1,6 +1,6 @@
 """The budget of requests: counted before the body is read, told in every answer that was counted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from accounts import quotas
-from accounts.api.authentication import caller
+from accounts.api.authentication import caller, key_of
 
 if TYPE_CHECKING:  # APIView itself imports this module, as the default of its throttle classes
     from rest_framework.views import APIView
@@ -25,14 +25,23 @@ class RequestsPerMinute(BaseThrottle):
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         if request.method not in SAFE_METHODS and request.user.is_authenticated:
-            allowance = quotas.admit_request(user=caller(request))
-            request._request.request_allowance = allowance  # type: ignore[attr-defined]
+            tell(request, quotas.admit_request(user=caller(request), api_key=key_of(request)))
         return True
+
+
+def tell(request: Request, states: Sequence[quotas.LimitState]) -> None:
+    """Let the answer's RateLimit headers tell of these limits as well."""
+    known: tuple[quotas.LimitState, ...] = getattr(request._request, "limits_told", ())
+    names = {state.name for state in states}
+    request._request.limits_told = (  # type: ignore[attr-defined]
+        *(state for state in known if state.name not in names),
+        *states,
+    )
 
 
 @sync_and_async_middleware
 def tell_allowance(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Middleware: RateLimit headers on answers to requests that were counted, unless a refusal has set its own."""
+    """Middleware: RateLimit headers of the limits that a request was counted in, unless a refusal has set its own."""
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponse:
@@ -43,8 +52,7 @@ def tell_allowance(get_response: Callable[[HttpRequest], Any]) -> Callable[[Http
 
 
 def _with_headers(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    allowance: quotas.LimitState | None = getattr(request, "request_allowance", None)
-    if allowance is not None:
-        for name, value in quotas.rate_headers([allowance]).items():
-            response.headers.setdefault(name, value)
+    states: Sequence[quotas.LimitState] = getattr(request, "limits_told", ())
+    for name, value in quotas.rate_headers(states).items():
+        response.headers.setdefault(name, value)
     return response

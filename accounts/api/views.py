@@ -19,6 +19,7 @@ from accounts.api.serializers import (
     KeyChangeSerializer,
     NewKeySerializer,
 )
+from accounts.limits import KEY_MEASURES
 from accounts.models import ApiKey, Entry
 
 
@@ -66,7 +67,9 @@ class ApiKeyList(ListAPIView):
         """Make a key. Its text is in this answer and nowhere else; a key makes none with scopes it has not itself."""
         wish = NewKeySerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        issued = keys.create_key(user=caller(request), issuer=key_of(request), **wish.validated_data)
+        wished = {**wish.validated_data}
+        limits = {name: wished.pop(name) for name in KEY_MEASURES}
+        issued = keys.create_key(user=caller(request), issuer=key_of(request), limits=limits, **wished)
         body = {**key_bodies([issued.api_key])[0], "key": issued.secret}
         return Response(body, status=201, headers={"Cache-Control": "no-store"})
 

@@ -1,10 +1,21 @@
-"""What our commands share: a verb's refusal becomes one sentence on stderr and exit code 1."""
+"""What our commands share: moments as they are typed, and refusals as one sentence on stderr with exit code 1."""
 
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import ServiceError
+
+
+def moment(text: str) -> datetime:
+    """An ISO date, which means its first moment, or an ISO time; UTC unless it says otherwise."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31 or 2027-01-31T12:00:00Z") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 class ServiceCommand(BaseCommand):

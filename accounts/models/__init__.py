@@ -2,20 +2,36 @@ from accounts.models.api_key import ApiKey
 from accounts.models.approval import MoneyDecision, MoneyRequest
 from accounts.models.budget import KeyBudget
 from accounts.models.ledger import MAX_AMOUNT, Entry, LedgerAccount, Price, Transfer
-from accounts.models.quota import Plan, Quota, Usage
+from accounts.models.quota import (
+    GroupPlan,
+    KeyUsage,
+    LimitChange,
+    Plan,
+    Quota,
+    SiteLimits,
+    SiteUsage,
+    StorageHold,
+    Usage,
+)
 from accounts.models.user import User
 
 __all__ = [
     "MAX_AMOUNT",
     "ApiKey",
     "Entry",
+    "GroupPlan",
     "KeyBudget",
+    "KeyUsage",
     "LedgerAccount",
+    "LimitChange",
     "MoneyDecision",
     "MoneyRequest",
     "Plan",
     "Price",
     "Quota",
+    "SiteLimits",
+    "SiteUsage",
+    "StorageHold",
     "Transfer",
     "Usage",
     "User",

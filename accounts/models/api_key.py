@@ -7,8 +7,12 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.models.quota import RateColumns
 
-class ApiKey(models.Model):
+
+class ApiKey(RateColumns):
+    """A key; its limits, null for none, are counted beside those of its user, and both apply."""
+
     class Period(models.TextChoices):
         """How long a budget lasts: for good, or for a calendar month in UTC."""
 

@@ -169,7 +169,8 @@ class ModelSerializer(serializers.Serializer):
 
 
 class LimitSerializer(serializers.Serializer):
-    name = serializers.CharField()
+    name = serializers.CharField(help_text="Such as images_per_day; key_ or site_ in front for a limit of those")
+    source = serializers.CharField(help_text="Whose it is: plan, own, key or site")  # type: ignore[assignment]
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
     remaining = serializers.IntegerField(allow_null=True)

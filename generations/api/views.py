@@ -13,8 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import quotas
 from accounts.api.authentication import caller, key_of
-from accounts.api.serializers import account_body
+from accounts.api.serializers import account_body, limit_bodies
+from accounts.api.throttling import tell
 from accounts.errors import InvalidInput
 from accounts.ledger import format_usd
 from accounts.models import Price
@@ -81,6 +83,7 @@ class GenerationList(APIView):
         generation = services.get(user=caller(request), public_id=submission.generation.public_id)
         body = generation_body(generation, request)
         response = Response(body, status=submission.status_code, headers={"Location": body["links"]["self"]})
+        tell(request, submission.limits)
         if submission.is_replay:
             response["Idempotency-Replayed"] = "true"
         return response
@@ -205,7 +208,8 @@ class Account(APIView):
     @extend_schema(operation_id="account_get", responses=AccountSerializer)
     def get(self, request: Request) -> Response:
         """Who the caller is, the balance and the limits."""
-        return Response(_account_body(request))
+        standing, limits = _limits(request)
+        return Response(account_body(caller(request), plan=standing.plan, limits=limits))
 
 
 class AccountLimits(APIView):
@@ -213,11 +217,14 @@ class AccountLimits(APIView):
 
     @extend_schema(operation_id="account_limits", responses=LimitSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """What may still be done, and when each window starts again."""
-        return Response({"results": _account_body(request)["limits"]})
+        """What may still be done, and when each window starts again; the key's own and the site's limits too."""
+        return Response({"results": limit_bodies(_limits(request)[1])})
 
 
-def _account_body(request: Request) -> dict[str, Any]:
+def _limits(request: Request) -> tuple[quotas.Standing, list[quotas.LimitState]]:
+    """What applies to the caller, as it stands; the answer's headers tell the same."""
+    standing = quotas.standing_of(caller(request), api_key=key_of(request))
     # Running jobs are counted up here: the accounts floor knows nothing of them.
-    running = Generation.objects.unfinished().filter(user=caller(request)).count()
-    return account_body(caller(request), running=running)
+    limits = quotas.describe_standing(standing, running=Generation.objects.running(standing))
+    tell(request, limits)
+    return standing, limits

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Window
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -20,8 +21,15 @@ NEARLY = 0.75
 SHOWN_JOBS = 20
 LIMIT_NAMES = {
     "images_per_day": "Pictures today",
+    "images_per_month": "Pictures this month",
     "concurrent": "Running at once",
     "requests_per_minute": "API requests this minute",
+    "storage_bytes": "Storage",
+    "site_images_per_day": "Pictures today, everybody's",
+    "site_images_per_month": "Pictures this month, everybody's",
+    "site_concurrent": "Running at once, everybody's",
+    "site_requests_per_minute": "API requests this minute, everybody's",
+    "site_storage_bytes": "Storage, everybody's",
 }
 
 
@@ -31,6 +39,17 @@ class Meter:
 
     label: str
     state: LimitState
+
+    @property
+    def used(self) -> str:
+        return self._in_words(self.state.used)
+
+    @property
+    def limit(self) -> str:
+        return "" if self.state.limit is None else self._in_words(self.state.limit)
+
+    def _in_words(self, figure: int) -> str:
+        return filesizeformat(figure) if self.state.measure == "storage_bytes" else str(figure)
 
     @property
     def percent(self) -> int | None:
@@ -55,7 +74,10 @@ def account(request: HttpRequest) -> HttpResponse:
     user, now = person(request), timezone.now()
     balance = ledger.balance_of(user)
     jobs, running = _unfinished(user)
-    limits = quotas.describe_limits(user=user, running=running, at=now)
+    standing = quotas.standing_of(user, at=now)
+    at_site = {bound.source for bound in standing.of("concurrent")} >= {"site"}
+    counts = quotas.Running(user=running, site=Generation.objects.unfinished().count() if at_site else 0)
+    limits = quotas.describe_standing(standing, running=counts, at=now)
     whole = max(1, balance.available + balance.held + balance.spent)
     context = {
         "balance": balance,
@@ -65,7 +87,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "month": now,
         "jobs": jobs,
         "unshown_jobs": running - len(jobs),
-        "plan": user.plan,
+        "plan": standing.plan,
         "meters": [Meter(label=LIMIT_NAMES[state.name], state=state) for state in limits],
     }
     return render(request, "generations/account.html", context)

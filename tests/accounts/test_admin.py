@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts import keys, ledger, quotas
 from accounts.errors import PriceUnknown
-from accounts.models import ApiKey, Entry, Plan, Price, Quota, Transfer, User
+from accounts.models import ApiKey, Entry, LimitChange, Plan, Price, Quota, SiteLimits, Transfer, User
 from tests import people
 
 pytestmark = pytest.mark.django_db
@@ -186,18 +186,64 @@ def quota_form(user, **fields):
         "quota-MAX_NUM_FORMS": 1,
         "quota-0-id": getattr(Quota.objects.filter(user=user).first(), "pk", ""),
         "quota-0-user": user.pk,
+        "quota-0-reason": "asked nicely",
         **fields,
     }
 
 
-def test_an_operator_gives_somebody_limits_of_their_own(alice, operator):
+def test_an_operator_gives_somebody_limits_of_their_own(alice, operator, staff, root):
     address = f"/admin/accounts/user/{alice.pk}/change/"
     assert operator.post(address, quota_form(alice, **{"quota-0-images_per_day": 7})).status_code == 302
     assert quotas.limits_for(alice).images_per_day == 7
     assert quotas.limits_for(alice).concurrent == 4
     operator.post(address, quota_form(alice, **{"quota-0-images_per_day": 9, "quota-0-concurrent": 2}))
     assert (quotas.limits_for(alice).images_per_day, quotas.limits_for(alice).concurrent) == (9, 2)
+    change = LimitChange.objects.latest("pk")
+    assert (change.subject, change.actor) == (f"user:{alice.public_id}", str(staff.public_id))
+    assert (change.reason, change.before) == ("asked nicely", {"images_per_day": 7})
+    assert "asked nicely" in words(root.get("/admin/accounts/limitchange/"))
     assert LogEntry.objects.filter(object_id=str(alice.pk)).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reason", ""),
+        ("expires_at", "2020-01-01T00:00"),
+        ("expires_at", "soon"),
+        ("images_per_day", "-1"),
+        ("concurrent", "1.5"),
+        ("images_per_month", "99999999999"),
+        ("storage_bytes", str(2**60)),
+    ],
+)
+def test_limits_that_are_none_are_told_beside_their_field(alice, operator, field, value):
+    wish = quota_form(alice, **{"quota-0-requests_per_minute": 9, f"quota-0-{field}": value})
+    page = operator.post(f"/admin/accounts/user/{alice.pk}/change/", wish)
+    assert page.status_code == 200
+    assert field in page.context["inline_admin_formsets"][0].formset.errors[0]
+    assert not Quota.objects.exists()
+    assert not LimitChange.objects.exists()
+
+
+def test_limits_with_an_end_are_written(alice, operator):
+    wish = quota_form(alice, **{"quota-0-concurrent": 9, "quota-0-expires_at": "2999-01-31T12:00"})
+    assert operator.post(f"/admin/accounts/user/{alice.pk}/change/", wish).status_code == 302
+    assert Quota.objects.get().expires_at == datetime(2999, 1, 31, 12, tzinfo=UTC)
+
+
+def test_an_exception_that_has_ended_does_not_keep_the_rest_of_the_page_from_being_saved(alice, operator):
+    Quota.objects.create(user=alice, images_per_day=7, expires_at=timezone.now() - timedelta(days=1))
+    address = f"/admin/accounts/user/{alice.pk}/change/"
+    shown = operator.get(address).context["inline_admin_formsets"][0].formset.forms[0]
+    same = {"quota-0-images_per_day": 7, "quota-0-reason": "", "quota-0-expires_at": shown["expires_at"].value()}
+    standard = Plan.objects.get(name="standard")
+    assert operator.post(address, quota_form(alice, plan=standard.pk, **same)).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.plan, LimitChange.objects.count()) == (standard, 0)
+    page = operator.post(address, quota_form(alice, **same | {"quota-0-images_per_day": 8}))
+    assert set(page.context["inline_admin_formsets"][0].formset.errors[0]) == {"reason", "expires_at"}
+    assert Quota.objects.get().images_per_day == 7
 
 
 def test_an_operator_cannot_make_staff_nor_change_colleagues(alice, staff, operator):
@@ -434,10 +480,90 @@ def test_operators_set_neither_prices_nor_plans(operator):
     assert operator.post(f"/admin/accounts/plan/{plan.pk}/change/", {"name": "free"}).status_code == 403
 
 
+def plan_form(**fields):
+    return {"name": "free", "rank": 10, "requests_per_minute": 30, **fields}
+
+
 def test_a_superuser_changes_a_plan(root, alice):
-    form = {"name": "free", "images_per_day": 11, "concurrent": "", "requests_per_minute": 30}
+    form = plan_form(images_per_day=11, concurrent="", credit="2.50")
     root.post(f"/admin/accounts/plan/{alice.plan_id}/change/", form)
     assert (quotas.limits_for(alice).images_per_day, quotas.limits_for(alice).concurrent) == (11, None)
+    assert Plan.objects.get(name="free").monthly_credit_micros == 2_500_000
+    assert "$2.50" in words(root.get("/admin/accounts/plan/"))
+    root.post(f"/admin/accounts/plan/{alice.plan_id}/change/", plan_form(credit=""))
+    assert Plan.objects.get(name="free").monthly_credit_micros is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("credit", "-1"),
+        ("credit", "0.0000001"),
+        ("credit", "NaN"),
+        ("credit", "1e9"),
+        ("images_per_day", "-1"),
+        ("storage_bytes", str(2**60)),
+        ("rank", "-1"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(root, alice, field, value):
+    page = root.post(f"/admin/accounts/plan/{alice.plan_id}/change/", plan_form(**{field: value}))
+    assert page.status_code == 200
+    assert field in page.context["adminform"].form.errors
+    assert quotas.limits_for(alice).images_per_day == 40
+
+
+def test_a_plan_in_use_is_not_deleted_and_says_by_whom(root, alice, bob):
+    plan = Plan.objects.get(name="free")
+    address = f"/admin/accounts/plan/{plan.pk}/delete/"
+    chosen = {"action": "delete_selected", "_selected_action": [plan.pk], "post": "yes"}
+    for page in (root.post(address, {"post": "yes"}), root.post("/admin/accounts/plan/", chosen)):
+        assert page.status_code == 200
+        assert "The free plan is that of 3 accounts: give them another one first." in words(page)
+    assert Plan.objects.filter(pk=plan.pk).exists()
+    unused = Plan.objects.create(name="unused")
+    assert root.post(f"/admin/accounts/plan/{unused.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Plan.objects.filter(pk=unused.pk).exists()
+
+
+def test_a_plan_that_somebody_gets_at_the_last_moment_is_not_deleted(root, alice, monkeypatch):
+    plan = Plan.objects.get(name="free")
+    monkeypatch.setattr("accounts.admin_limits._in_use", lambda plan: "")
+    monkeypatch.setattr("accounts.admin_limits.PlanAdmin.get_deleted_objects", lambda *_: ([], {}, set(), []))
+    page = root.post(f"/admin/accounts/plan/{plan.pk}/delete/", {"post": "yes"}, follow=True)
+    assert "Nothing was deleted" in words(page)
+    chosen = {"action": "delete_selected", "_selected_action": [plan.pk], "post": "yes"}
+    assert "Nothing was deleted" in words(root.post("/admin/accounts/plan/", chosen, follow=True))
+    assert Plan.objects.filter(pk=plan.pk).exists()
+
+
+def test_a_group_carries_a_plan(root, alice):
+    group = Group.objects.create(name="class of 2026")
+    standard = Plan.objects.get(name="standard")
+    form = {
+        "name": group.name,
+        "group_plan-TOTAL_FORMS": 1,
+        "group_plan-INITIAL_FORMS": 0,
+        "group_plan-0-group": group.pk,
+        "group_plan-0-plan": standard.pk,
+    }
+    assert root.post(f"/admin/auth/group/{group.pk}/change/", form).status_code == 302
+    alice.groups.add(group)
+    assert quotas.limits_for(alice).images_per_day == 500
+    page = root.post(f"/admin/accounts/plan/{standard.pk}/delete/", {"post": "yes"})
+    assert "The standard plan is that of 1 group: give them another one first." in words(page)
+
+
+def test_a_superuser_limits_the_whole_site(root, operator):
+    address = "/admin/accounts/sitelimits/1/change/"
+    assert operator.post(address, {"images_per_day": 9, "reason": "budget"}).status_code == 403
+    assert root.post(address, {"images_per_day": 9, "reason": ""}).status_code == 200
+    assert not LimitChange.objects.exists()
+    assert root.post(address, {"images_per_day": 9, "reason": "budget"}).status_code == 302
+    assert SiteLimits.objects.get().images_per_day == 9
+    assert LimitChange.objects.get().reason == "budget"
+    for path in ("add/", "1/delete/"):
+        assert root.post(f"/admin/accounts/sitelimits/{path}", {"post": "yes"}).status_code == 403
 
 
 # --- The ledger and the log ---

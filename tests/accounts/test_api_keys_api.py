@@ -40,6 +40,10 @@ def test_a_new_key_is_shown_once_and_works(api, alice):
         "created_at": row.created_at.isoformat().replace("+00:00", "Z"),
         "expires_at": "2999-01-31T10:00:00Z",
         "last_used_at": None,
+        "images_per_day": None,
+        "images_per_month": None,
+        "concurrent": None,
+        "requests_per_minute": None,
         **WITHOUT_BUDGET,
         "key": body["key"],
     }
@@ -248,3 +252,21 @@ def test_the_list_reads_the_budgets_of_all_keys_at_once(api, alice, django_asser
         make_key(alice, budget_micros=1)
     with django_assert_max_num_queries(5):
         assert len(api.get(PATH).json()["results"]) == 9
+
+
+# --- Limits ---
+
+
+def test_a_key_is_made_with_limits_of_its_own(api, alice):
+    body = create(api, name="cron", images_per_day=5, concurrent=1).json()
+    row = ApiKey.objects.get(name="cron")
+    assert (row.images_per_day, row.images_per_month, row.concurrent, row.requests_per_minute) == (5, None, 1, None)
+    assert (body["images_per_day"], body["images_per_month"], body["concurrent"]) == (5, None, 1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "5", True, 2**31 - 1, 10**30])
+def test_a_limit_that_is_none_is_refused_and_no_key_is_made(api, limit):
+    count = ApiKey.objects.count()
+    response = create(api, images_per_day=limit)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "images_per_day")
+    assert ApiKey.objects.count() == count

@@ -9,7 +9,7 @@ from django.core.management import ManagementUtility
 from django.db import connections
 
 from accounts import keys, ledger, quotas
-from accounts.models import ApiKey, Transfer, User
+from accounts.models import ApiKey, LimitChange, Quota, Transfer, User
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -144,11 +144,35 @@ def test_grantcredit_needs_a_reason(run, alice):
 
 def test_setquota_prints_the_limits_and_leaves_what_is_not_named(run, alice):
     first = run("setquota", "--email", alice.email, "--images-per-day", "1000", "--concurrent", "none")
-    assert first == (0, "images_per_day=1000\nconcurrent=none\nrequests_per_minute=30\n", "")
+    shown = {"images_per_day": "1000", "images_per_month": "none", "concurrent": "none", "requests_per_minute": "30"}
+
+    def lines(**limits):
+        return "".join(f"{name}={limit}\n" for name, limit in {**shown, "storage_bytes": 2 * 1024**3, **limits}.items())
+
+    assert first == (0, lines(), "")
     second = run("setquota", "--email", alice.email, "--images-per-day", "plan", "--requests-per-minute", "0")
-    assert second == (0, "images_per_day=40\nconcurrent=none\nrequests_per_minute=0\n", "")
+    assert second == (0, lines(images_per_day=40, requests_per_minute=0), "")
     assert run("setquota", "--email", alice.email)[1] == second[1]
-    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=40, concurrent=None, requests_per_minute=0)
+    third = run("setquota", "--email", alice.email, "--images-per-month", "9", "--storage-bytes", "none")
+    assert third == (0, lines(images_per_day=40, requests_per_minute=0, images_per_month=9, storage_bytes="none"), "")
+    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=40, images_per_month=9, requests_per_minute=0)
+
+
+def test_setquota_keeps_the_reason_and_the_end(run, alice):
+    words = ("setquota", "--email", alice.email, "--concurrent", "9", "--reason", "fair", "--expires", "2999-01-31")
+    assert run(*words)[0] == 0
+    change = LimitChange.objects.get()
+    assert (change.actor, change.reason, change.before) == ("setquota", "fair", {})
+    assert change.after == {"concurrent": 9, "expires_at": "2999-01-31T00:00:00+00:00"}
+    assert run("setquota", "--email", alice.email, "--expires", "never")[0] == 0
+    assert Quota.objects.get().expires_at is None
+
+
+@pytest.mark.parametrize(("moment", "code"), [("2020-01-01", 1), ("soon", 2)])
+def test_setquota_refuses_an_end_that_is_none(run, alice, moment, code):
+    words = ("setquota", "--email", alice.email, "--concurrent", "9", "--expires", moment)
+    assert run(*words)[:2] == (code, "")
+    assert not Quota.objects.exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [("-1", 2), ("1.5", 2), ("many", 2), ("²", 2), ("99999999999", 1)])

@@ -343,3 +343,24 @@ def test_the_page_of_a_key_that_is_another_users_or_has_ended_is_not_there(clien
         assert client.post(f"{PATH}{key.public_id}/", body).status_code == 404
         assert client.get(f"{PATH}{key.public_id}/").status_code == 404
     assert not ApiKey.objects.exclude(budget_micros=None).exists()
+
+
+# --- Limits of its own ---
+
+
+def test_a_key_with_limits_is_made_and_shows_them(client, alice):
+    assert secret_of(client.post(PATH, wish(client, images_per_day="25", requests_per_minute="10")))
+    key = alice.api_keys.get()
+    assert (key.images_per_day, key.images_per_month, key.concurrent, key.requests_per_minute) == (25, None, None, 10)
+    shown = client.get(PATH).content.decode()
+    assert "25 a day" in shown
+    assert "10 requests a minute" in shown
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "many", "2147483647", "9" * 40])
+def test_what_is_no_limit_is_told_beside_its_field(client, alice, limit):
+    page = client.post(PATH, wish(client, concurrent=limit))
+    assert page.status_code == 400
+    assert 'id="id_concurrent_error"' in page.content.decode()
+    assert '<details class="key-limits" open>' in page.content.decode()
+    assert not alice.api_keys.exists()

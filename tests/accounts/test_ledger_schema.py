@@ -25,7 +25,8 @@ from accounts.models import (
 )
 
 GUARDED = ["LedgerAccount", "Transfer", "Entry", "Price", "KeyBudget", "MoneyRequest", "MoneyDecision"]
-MONEY = [*GUARDED, "Plan", "Quota", "Usage", "ApiKey"]
+LIMITS = ["Plan", "Quota", "SiteLimits", "Usage", "KeyUsage", "SiteUsage", "StorageHold", "ApiKey"]
+MONEY = [*GUARDED, *LIMITS]
 AMOUNTS = [name for name in [*GUARDED, "ApiKey"] if name != "MoneyDecision"]
 
 

@@ -1,4 +1,7 @@
+"""What is counted, given back and told: pictures, jobs at once, requests; of the user, the key and the site."""
+
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import http_sfv
 import pytest
@@ -6,15 +9,16 @@ from django.core.cache import cache
 from django.db import transaction
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from accounts import quotas
-from accounts.errors import ConcurrencyLimit, InvalidInput, QuotaExceeded, RateLimited, ServiceError
-from accounts.models import Plan, Quota, Usage
+from accounts import keys, quotas, usage
+from accounts.errors import ConcurrencyLimit, QuotaExceeded, RateLimited, ServiceError
+from accounts.models import KeyUsage, SiteUsage, Usage
 
 pytestmark = pytest.mark.django_db
 
 NOON = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
 MINUTE = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -28,43 +32,27 @@ def counter(request, settings):
     settings.REDIS_URL = "redis://cache" if request.param == "cache" else ""
 
 
-def take(user, count, at=NOON):
+def take(user, count, at=NOON, api_key=None):
     with transaction.atomic():
-        return quotas.take_images(user=user, count=count, at=at)
+        standing = quotas.standing_of(user, api_key=api_key, at=at)
+        return quotas.take_images(standing=standing, count=count, at=at).day
+
+
+def give_back(user, count, day=MIDNIGHT, api_key=None):
+    quotas.give_back_images(user=user, api_key_id=api_key and api_key.pk, count=count, day=day)
+
+
+def key_of(user, **limits):
+    return keys.create_key(user=user, limits=limits).api_key
+
+
+def admit(user, at=NOON, api_key=None):
+    """The user's own state after one more request."""
+    return quotas.admit_request(user=user, api_key=api_key, at=at)[0]
 
 
 def used(user, name="images_per_day", start=MIDNIGHT):
     return Usage.objects.get(user=user, name=name, window_start=start).used
-
-
-# --- Which limits ---
-
-
-def test_a_user_has_the_limits_of_the_plan(alice):
-    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=40, concurrent=4, requests_per_minute=30)
-
-
-def test_own_limits_replace_the_plans_one_by_one(alice, bob):
-    quotas.override_limits(user=alice, images_per_day=7)
-    quotas.override_limits(user=alice, concurrent=0, requests_per_minute=quotas.UNLIMITED)
-    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=7, concurrent=0, requests_per_minute=None)
-    quotas.override_limits(user=alice, images_per_day=None)
-    assert quotas.limits_for(alice).images_per_day == 40
-    assert quotas.limits_for(bob).concurrent == 4
-
-
-@pytest.mark.parametrize("limit", [-1, quotas.UNLIMITED + 1])
-def test_a_limit_that_no_column_holds_is_refused(alice, limit):
-    with pytest.raises(InvalidInput) as refusal:
-        quotas.override_limits(user=alice, images_per_day=limit)
-    assert refusal.value.errors[0].field == "images_per_day"
-    assert not Quota.objects.exists()
-
-
-def test_an_unlimited_plan_has_no_limits(alice):
-    alice.plan = Plan.objects.get(name="unlimited")
-    alice.save()
-    assert quotas.limits_for(alice) == quotas.Limits(images_per_day=None, concurrent=None, requests_per_minute=None)
 
 
 # --- Pictures a day ---
@@ -83,9 +71,19 @@ def test_the_last_picture_is_given_and_one_more_refused_with_the_facts(alice):
     with pytest.raises(QuotaExceeded) as refusal:
         take(alice, 2)
     error = refusal.value
-    assert error.facts == {"policy": "images_per_day", "limit": 40, "used": 39, "reset": 43170}
+    assert error.facts == {
+        "policy": "images_per_day",
+        "source": "plan",
+        "limit": 40,
+        "used": 39,
+        "reset": 43170,
+        "window": 86400,
+    }
     assert error.retry_after == 43170
-    assert error.message == "39 of the 40 pictures of this day (UTC) are used, and this asks for 2 more."
+    assert error.message == (
+        "39 of the 40 pictures of this day (UTC) are used, and this asks for 2 more. "
+        "This is the limit of the free plan."
+    )
     assert used(alice) == 39
     take(alice, 1)
     assert used(alice) == 40
@@ -121,7 +119,7 @@ def test_pictures_of_unlimited_users_are_counted_too(alice):
 def test_a_transaction_that_is_undone_gives_its_pictures_back(alice):
     take(alice, 1)
     with transaction.atomic():
-        quotas.take_images(user=alice, count=2, at=NOON)
+        quotas.take_images(standing=quotas.standing_of(alice), count=2, at=NOON)
         transaction.set_rollback(True)
     assert used(alice) == 1
 
@@ -129,19 +127,19 @@ def test_a_transaction_that_is_undone_gives_its_pictures_back(alice):
 @pytest.mark.django_db(transaction=True)
 def test_pictures_are_not_taken_outside_a_transaction(alice):
     with pytest.raises(transaction.TransactionManagementError):
-        quotas.take_images(user=alice, count=1)
+        quotas.take_images(standing=quotas.standing_of(alice), count=1)
     assert not Usage.objects.exists()
 
 
 def test_pictures_go_back_to_their_day_and_never_below_nothing(alice, bob):
     take(alice, 3)
     take(bob, 3)
-    quotas.give_back_images(user=alice, count=2, window_start=MIDNIGHT)
-    assert used(alice) == 1
-    quotas.give_back_images(user=alice, count=2, window_start=MIDNIGHT)
+    give_back(alice, 2)
+    assert (used(alice), used(alice, "images_per_month", MARCH)) == (1, 1)
+    give_back(alice, 2)
     assert used(alice) == 0
-    quotas.give_back_images(user=alice, count=2, window_start=MIDNIGHT - timedelta(days=1))
-    assert (used(bob), Usage.objects.count()) == (3, 2)
+    give_back(alice, 2, day=MIDNIGHT - timedelta(days=1))
+    assert (used(bob), Usage.objects.filter(name="images_per_day").count()) == (3, 2)
 
 
 @pytest.mark.parametrize("limit", [1, 17])
@@ -159,7 +157,7 @@ def test_taking_pictures_puts_the_transactions_of_an_unlimited_user_in_a_line(ra
 
     def count_others(_):
         with transaction.atomic():
-            quotas.take_images(user=alice, count=1, at=NOON)
+            quotas.take_images(standing=quotas.standing_of(alice), count=1, at=NOON)
             # Any row that only this user's transactions read and write would do.
             seen = Usage.objects.filter(user=alice, name="probe").count()
             Usage.objects.create(user=alice, name="probe", window_start=MIDNIGHT + timedelta(seconds=seen))
@@ -168,17 +166,166 @@ def test_taking_pictures_puts_the_transactions_of_an_unlimited_user_in_a_line(ra
     assert sorted(race(16, count_others)) == list(range(16))
 
 
+# --- Pictures a month ---
+
+
+def test_a_month_begins_on_its_first_day_and_what_failed_goes_back_to_the_month_it_came_from(alice):
+    quotas.override_limits(user=alice, images_per_day=quotas.UNLIMITED, images_per_month=5)
+    last_moment = datetime(2026, 2, 28, 23, 59, 59, 999999, tzinfo=UTC)
+    assert take(alice, 5, at=last_moment) == datetime(2026, 2, 28, tzinfo=UTC)
+    with pytest.raises(QuotaExceeded) as refusal:
+        take(alice, 1, at=last_moment)
+    assert refusal.value.facts == {
+        "policy": "images_per_month",
+        "source": "own",
+        "limit": 5,
+        "used": 5,
+        "reset": 1,
+        "window": 28 * 86400,
+    }
+    assert used(alice, start=datetime(2026, 2, 28, tzinfo=UTC)) == 5  # the day was not charged for the refused one
+    take(alice, 2, at=MARCH)
+    give_back(alice, 3, day=datetime(2026, 2, 28, tzinfo=UTC))
+    assert used(alice, "images_per_month", datetime(2026, 2, 1, tzinfo=UTC)) == 2
+    assert used(alice, "images_per_month", MARCH) == 2
+
+
+def test_a_clock_that_jumps_back_over_midnight_counts_each_picture_once(alice):
+    after = take(alice, 2, at=MIDNIGHT)
+    before = take(alice, 1, at=MIDNIGHT - timedelta(seconds=1))
+    give_back(alice, 2, day=after)
+    give_back(alice, 1, day=before)
+    assert set(Usage.objects.values_list("used", flat=True)) == {0}
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(2026, 3, 29, 1, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)]
+)
+def test_days_have_86400_seconds_also_where_summer_time_begins_and_ends(moment):
+    berlin = moment.astimezone(ZoneInfo("Europe/Berlin"))
+    assert usage.window_of("images_per_day", berlin).seconds == 86400
+    assert usage.window_of("images_per_day", berlin).start == moment.replace(hour=0, minute=0)
+    assert usage.window_of("requests_per_minute", berlin).start == moment
+
+
+def test_the_months_of_a_year_follow_each_other_without_a_gap():
+    start = datetime(2027, 12, 1, tzinfo=UTC)
+    for days in (31, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31):  # 2028 is a leap year
+        window = usage.window_of("images_per_month", start + timedelta(days=days, microseconds=-1))
+        assert (window.start, window.seconds) == (start, days * 86400)
+        start = window.end
+
+
+# --- The key's and the site's ---
+
+
+def test_a_key_has_its_own_count_beside_its_users(alice):
+    key, other = key_of(alice, images_per_day=2, images_per_month=3), key_of(alice)
+    take(alice, 2, api_key=key)
+    with pytest.raises(QuotaExceeded) as refusal:
+        take(alice, 1, api_key=key)
+    assert (refusal.value.facts["policy"], refusal.value.facts["source"]) == ("key_images_per_day", "key")
+    assert refusal.value.message.endswith("This is the limit of this API key.")
+    assert used(alice) == 2
+    take(alice, 5, api_key=other)
+    assert used(alice) == 7
+    assert set(KeyUsage.objects.values_list("api_key", "name", "used")) == {
+        (key.pk, "images_per_day", 2),
+        (key.pk, "images_per_month", 2),
+    }
+    give_back(alice, 1, api_key=key)
+    take(alice, 1, api_key=key)
+    with pytest.raises(QuotaExceeded):
+        take(alice, 2, at=NOON + timedelta(days=1), api_key=key)  # the third and fourth of the key's month
+
+
+def test_the_tighter_of_user_and_key_wins(alice):
+    key = key_of(alice, images_per_day=100)
+    quotas.override_limits(user=alice, images_per_day=1)
+    take(alice, 1, api_key=key)
+    with pytest.raises(QuotaExceeded) as refusal:
+        take(alice, 1, api_key=key)
+    assert refusal.value.facts["policy"] == "images_per_day"
+    assert KeyUsage.objects.get(name="images_per_day").used == 1
+
+
+def test_a_site_without_limits_counts_nothing_and_one_with_a_limit_counts_what_was_before(alice, bob):
+    take(alice, 3)
+    assert not SiteUsage.objects.exists()
+    quotas.limit_site(images_per_day=4)
+    quotas.recount_site(at=NOON)
+    take(bob, 1)
+    with pytest.raises(QuotaExceeded) as refusal:
+        take(bob, 1)
+    assert (refusal.value.facts["policy"], refusal.value.facts["used"]) == ("site_images_per_day", 4)
+    assert (used(bob), used(bob, "images_per_month", MARCH)) == (1, 1)
+    give_back(alice, 1)
+    take(bob, 1)
+    quotas.limit_site(images_per_day=None)
+    assert not SiteUsage.objects.exists()
+    take(bob, 9)
+
+
+@pytest.mark.parametrize("whose", ["user", "key", "site"])
+@pytest.mark.parametrize("measure", ["images_per_day", "images_per_month"])
+def test_of_64_threads_each_limit_admits_exactly_as_many_as_it_says(race, alice, whose, measure):
+    key = key_of(alice, **({measure: 7} if whose == "key" else {}))
+    quotas.override_limits(user=alice, images_per_day=7 if (whose, measure) == ("user", "images_per_day") else 1000)
+    if whose == "site":
+        quotas.limit_site(**{measure: 7})
+    elif (whose, measure) == ("user", "images_per_month"):
+        quotas.override_limits(user=alice, images_per_month=7)
+    outcomes = race(64, lambda _: take(alice, 1, api_key=key))
+    assert outcomes.count(MIDNIGHT) == 7
+    assert sum(isinstance(outcome, QuotaExceeded) for outcome in outcomes) == 57
+    # What the last of its limits refused has left nothing in the first ones.
+    assert (used(alice), used(alice, "images_per_month", MARCH)) == (7, 7)
+
+
+def test_taking_and_giving_back_at_once_ends_in_no_deadlock_and_at_nothing(race, alice, bob):
+    quotas.limit_site(images_per_day=1000, images_per_month=1000, concurrent=1000)
+    people = [(alice, key_of(alice, images_per_day=1000, images_per_month=1000)), (bob, None)]
+
+    def take_and_give_back(index):
+        user, key = people[index % 2]
+        day = take(user, 1, api_key=key)
+        if index % 8 == 0:
+            quotas.recount_site(at=NOON)
+        with transaction.atomic():
+            give_back(user, 1, day=day, api_key=key)
+
+    assert race(32, take_and_give_back) == [None] * 32
+    quotas.recount_site(at=NOON)
+    for model in (Usage, KeyUsage, SiteUsage):
+        assert set(model.objects.values_list("used", flat=True)) == {0}
+
+
 # --- At once ---
 
 
+def check(person, api_key=None, **running):
+    quotas.check_concurrent(standing=quotas.standing_of(person, api_key=api_key), running=quotas.Running(**running))
+
+
 def test_as_many_at_once_as_allowed_and_no_more(alice):
-    quotas.check_concurrent(user=alice, running=3)
+    check(alice, user=3)
     with pytest.raises(ConcurrencyLimit) as refusal:
-        quotas.check_concurrent(user=alice, running=4)
-    assert refusal.value.facts == {"policy": "concurrent", "limit": 4, "used": 4, "reset": None}
+        check(alice, user=4)
+    facts = {"policy": "concurrent", "source": "plan", "limit": 4, "used": 4, "reset": None, "window": None}
+    assert refusal.value.facts == facts
     assert refusal.value.retry_after == 5
     quotas.override_limits(user=alice, concurrent=quotas.UNLIMITED)
-    quotas.check_concurrent(user=alice, running=1000)
+    check(alice, user=1000)
+
+
+def test_the_keys_and_the_sites_jobs_at_once_are_limited_too(alice):
+    key = key_of(alice, concurrent=2)
+    quotas.limit_site(concurrent=9)
+    check(alice, key, user=3, key=1, site=8)
+    for running, policy in (({"key": 2, "site": 8}, "key_concurrent"), ({"key": 1, "site": 9}, "site_concurrent")):
+        with pytest.raises(ConcurrencyLimit) as refusal:
+            check(alice, key, user=3, **running)
+        assert refusal.value.facts["policy"] == policy
 
 
 # --- Requests a minute ---
@@ -187,15 +334,16 @@ def test_as_many_at_once_as_allowed_and_no_more(alice):
 @pytest.mark.usefixtures("counter")
 def test_requests_are_counted_in_their_minute(alice, bob):
     quotas.override_limits(user=alice, requests_per_minute=2)
-    first = quotas.admit_request(user=alice, at=NOON)
+    first = admit(alice)
     assert (first.limit, first.remaining, first.resets_at) == (2, 1, MINUTE + timedelta(minutes=1))
-    assert quotas.admit_request(user=alice, at=MINUTE).remaining == 0
+    assert admit(alice, MINUTE).remaining == 0
     with pytest.raises(RateLimited) as refusal:
         quotas.admit_request(user=alice, at=NOON)
-    assert refusal.value.facts == {"policy": "requests_per_minute", "limit": 2, "used": 2, "reset": 30}
+    facts = {"policy": "requests_per_minute", "source": "own", "limit": 2, "used": 2, "reset": 30, "window": 60}
+    assert refusal.value.facts == facts
     assert refusal.value.retry_after == 30
-    assert quotas.admit_request(user=bob, at=NOON).remaining == 29
-    assert quotas.admit_request(user=alice, at=NOON + timedelta(seconds=30)).remaining == 1
+    assert admit(bob).remaining == 29
+    assert admit(alice, NOON + timedelta(seconds=30)).remaining == 1
 
 
 @pytest.mark.usefixtures("counter")
@@ -207,7 +355,7 @@ def test_a_limit_of_no_requests_refuses_the_first(alice):
 
 @pytest.mark.usefixtures("counter")
 def test_of_64_requests_at_once_as_many_are_admitted_as_the_minute_has(race, alice):
-    outcomes = race(64, lambda _: quotas.admit_request(user=alice, at=NOON))
+    outcomes = race(64, lambda _: admit(alice))
     admitted = [outcome.remaining for outcome in outcomes if isinstance(outcome, quotas.LimitState)]
     assert sorted(admitted) == list(range(30))
     assert sum(isinstance(outcome, RateLimited) for outcome in outcomes) == 34
@@ -215,10 +363,29 @@ def test_of_64_requests_at_once_as_many_are_admitted_as_the_minute_has(race, ali
 
 def test_requests_of_unlimited_users_are_not_counted(alice):
     quotas.override_limits(user=alice, requests_per_minute=quotas.UNLIMITED)
-    state = quotas.admit_request(user=alice, at=NOON)
-    assert (state.limit, state.remaining) == (None, None)
-    assert quotas.rate_headers([state], at=NOON) == {}
+    states = quotas.admit_request(user=alice, at=NOON)
+    assert states == ()
+    assert quotas.rate_headers(states, at=NOON) == {}
     assert not Usage.objects.exists()
+
+
+@pytest.mark.usefixtures("counter")
+def test_requests_of_a_key_and_of_everybody_are_limited_beside_the_users(alice, bob):
+    key = key_of(alice, requests_per_minute=1)
+    quotas.limit_site(requests_per_minute=3)
+    assert [state.name for state in quotas.admit_request(user=alice, api_key=key, at=NOON)] == [
+        "key_requests_per_minute",
+        "requests_per_minute",
+        "site_requests_per_minute",
+    ]
+    with pytest.raises(RateLimited) as refusal:
+        quotas.admit_request(user=alice, api_key=key, at=NOON)
+    assert refusal.value.facts["policy"] == "key_requests_per_minute"
+    assert admit(alice).remaining == 28  # what its key refused cost the user nothing
+    assert admit(bob).remaining == 29
+    with pytest.raises(RateLimited) as refusal:
+        admit(bob)
+    assert refusal.value.facts["policy"] == "site_requests_per_minute"
 
 
 def test_the_database_counts_while_redis_is_away(alice, settings, monkeypatch):
@@ -226,12 +393,12 @@ def test_the_database_counts_while_redis_is_away(alice, settings, monkeypatch):
         raise RedisConnectionError
 
     settings.REDIS_URL = "redis://cache"
-    monkeypatch.setattr(quotas, "cache", type("Away", (), {"add": away, "incr": away, "get": away})())
+    monkeypatch.setattr(usage, "cache", type("Away", (), {"add": away, "incr": away, "get": away})())
     quotas.override_limits(user=alice, requests_per_minute=1)
-    assert quotas.admit_request(user=alice, at=NOON).remaining == 0
+    assert admit(alice).remaining == 0
     with pytest.raises(RateLimited):
         quotas.admit_request(user=alice, at=NOON)
-    assert quotas.describe_limits(user=alice, running=0, at=NOON)[2].used == 1
+    assert quotas.describe_limits(user=alice, running=0, at=NOON)[3].used == 1
 
 
 # --- What is told ---
@@ -247,9 +414,26 @@ def test_every_limit_is_described_as_it_stands(alice):
     states = quotas.describe_limits(user=alice, running=2, at=NOON)
     assert [(state.name, state.limit, state.used, state.remaining, state.resets_at) for state in states] == [
         ("images_per_day", 40, 3, 37, MIDNIGHT + timedelta(days=1)),
+        ("images_per_month", None, 3, None, datetime(2026, 4, 1, tzinfo=UTC)),
         ("concurrent", None, 2, None, None),
         ("requests_per_minute", 1, 1, 0, MINUTE + timedelta(minutes=1)),
+        ("storage_bytes", 2 * 1024**3, 0, 2 * 1024**3, None),
     ]
+
+
+def test_the_keys_and_the_sites_limits_are_described_after_the_users(alice):
+    key = key_of(alice, images_per_day=5, concurrent=2)
+    quotas.limit_site(images_per_month=9)
+    take(alice, 2, api_key=key)
+    quotas.recount_site(at=NOON)
+    running = quotas.Running(user=3, key=1)
+    states = quotas.describe_limits(user=alice, api_key=key, running=running, at=NOON)
+    assert [(state.name, state.source, state.limit, state.used) for state in states[5:]] == [
+        ("key_images_per_day", "key", 5, 2),
+        ("key_concurrent", "key", 2, 1),
+        ("site_images_per_month", "site", 9, 2),
+    ]
+    assert parsed(quotas.rate_headers(states, at=NOON))["RateLimit"] == {"concurrent": {"r": 1}}
 
 
 def parsed(headers):
@@ -270,6 +454,7 @@ def test_the_headers_are_structured_fields_that_name_the_limit_nearest_to_its_en
             "images_per_day": {"q": 40, "w": 86400, "qu": "images"},
             "concurrent": {"q": 4, "qu": "concurrent-requests"},
             "requests_per_minute": {"q": 30, "w": 60, "qu": "requests"},
+            "storage_bytes": {"q": 2 * 1024**3, "qu": "content-bytes"},
         },
         "RateLimit": {"concurrent": {"r": 1}},
     }
@@ -290,6 +475,11 @@ def test_old_counts_are_pruned(alice, settings):
     settings.REDIS_URL = ""  # with a cache the requests are counted there
     take(alice, 1, at=MIDNIGHT - timedelta(seconds=1))
     take(alice, 1)
+    usage.add_storage(alice, 7)
     quotas.admit_request(user=alice, at=NOON)
-    assert quotas.prune_usage(before=MIDNIGHT) == 1
-    assert Usage.objects.count() == 2
+    assert usage.prune(before=MIDNIGHT) == 2  # the day before, and March, which began before that
+    assert set(Usage.objects.values_list("name", flat=True)) == {
+        "images_per_day",
+        "requests_per_minute",
+        "storage_bytes",
+    }

@@ -88,3 +88,22 @@ def test_the_asynchronous_side_of_the_server_tells_it_too(alice_key):
     )
     assert response.status_code == 201
     assert rate_limit(response)[1]["r"] == 29
+
+
+def test_a_key_with_a_budget_of_its_own_is_told_of_what_is_nearest_to_its_end(alice):
+    client = client_with(make_key(alice, limits={"requests_per_minute": 1}))
+    response = post(client)
+    assert (response.status_code, rate_limit(response)[0]) == (403, "key_requests_per_minute")
+    assert "A key that has limits of its own makes no keys." in response.json()["detail"]
+    refused = post(client)
+    problem = refused.json()
+    assert refused.status_code == 429
+    assert (problem["policy"], problem["source"], problem["limit"], problem["used"], problem["window"]) == (
+        "key_requests_per_minute",
+        "key",
+        1,
+        1,
+        60,
+    )
+    assert "This is the limit of this API key." in problem["detail"]
+    assert ApiKey.objects.count() == 1

@@ -1,19 +1,9 @@
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import UTC, datetime
+from argparse import ArgumentParser
 from typing import Any
 
 from accounts import keys
-from accounts.management.base import ServiceCommand
+from accounts.management.base import ServiceCommand, moment
 from accounts.users import get_user
-
-
-def moment(text: str) -> datetime:
-    """An ISO date, which means its first moment, or an ISO time; UTC unless it says otherwise."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31 or 2027-01-31T12:00:00Z") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 class Command(ServiceCommand):
