@@ -143,9 +143,9 @@ def _day(name: str, text: str) -> date:
 def report(period: Period) -> Report:
     """The figures of a period, and what is held and uncertain now, of one moment of the database; six queries."""
     with snapshot():
-        accounts = LedgerAccount.objects.order_by().values("kind").annotate(pk=Min("pk"), held=Sum("debits_pending"))
+        accounts = LedgerAccount.objects.order_by().values("kind").annotate(first=Min("pk"), held=Sum("debits_pending"))
         kinds = {row["kind"]: row for row in accounts}
-        houses = {kind: row["pk"] for kind, row in kinds.items() if kind != Kind.WALLET}
+        houses = {kind: row["first"] for kind, row in kinds.items() if kind != Kind.WALLET}
         prices = {row.pk: row for row in Price.objects.all()}
         lines = _lines(_grouped(period, houses), prices)
         account_revenue = _revenue_of_account(period, houses)

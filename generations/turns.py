@@ -7,9 +7,10 @@ start of each other person, however many jobs those have.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -148,7 +149,10 @@ def read_queue() -> Queue:
     is_due = Q(next_run_at__lte=timezone.now())
     figures = {"all": Count("pk"), "due": Count("pk", filter=is_due), "since": Min("queued_at", filter=is_due)}
     rows = Generation.objects.unfinished().paid_for().order_by()
-    for row in rows.values("user_id", "user__turn__number", "priority", "lease_owner").annotate(**figures):
+    grouped: Iterable[Mapping[str, Any]] = rows.values(
+        "user_id", "user__turn__number", "priority", "lease_owner"
+    ).annotate(**figures)
+    for row in grouped:
         line = lines[row["user_id"]]
         line.number = row["user__turn__number"] or 0
         if row["lease_owner"]:
