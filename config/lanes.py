@@ -32,9 +32,9 @@ class Lane:
         self._idle = 0
         self._closed = False
 
-    def submit(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...], *, is_wake_up: bool = False) -> None:
         with self._changed:
-            if self._closed:
+            if self._closed or (is_wake_up and len(self._waiting) >= self.size):
                 return
             self._waiting.append((function, args))
             if self._idle >= len(self._waiting):
@@ -77,7 +77,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[str, Lane] = {}
-        self._timers: list[tuple[float, int, str, Callable[..., Any], tuple[Any, ...]]] = []
+        self._timers: list[tuple[float, int, str, Callable[..., Any], tuple[Any, ...], bool]] = []
         self._order = itertools.count()
         self._due = threading.Condition()
         self.is_running = False
@@ -90,15 +90,24 @@ class Lanes:
         threading.Thread(target=self._tick, name="lane-timer", daemon=True).start()
 
     def submit(
-        self, lane: str, function: Callable[..., Any], args: tuple[Any, ...] = (), *, delay_s: float = 0.0
+        self,
+        lane: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        *,
+        delay_s: float = 0.0,
+        is_wake_up: bool = False,
     ) -> None:
+        """Call the function in the lane, if it runs here. Wake-ups are all alike: no more wait than there are threads,
+        so that a long queue is not sent again and again; each of those finds whatever was written before."""
         if not self.is_running or lane not in self._lanes:
             return
         if delay_s <= 0:
-            self._lanes[lane].submit(function, args)
+            self._lanes[lane].submit(function, args, is_wake_up=is_wake_up)
             return
         with self._due:
-            heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), lane, function, args))
+            due = time.monotonic() + delay_s
+            heapq.heappush(self._timers, (due, next(self._order), lane, function, args, is_wake_up))
             self._due.notify()
 
     def _tick(self) -> None:
@@ -106,8 +115,8 @@ class Lanes:
             with self._due:
                 now = time.monotonic()
                 while self._timers and self._timers[0][0] <= now:
-                    _, _, lane, function, args = heapq.heappop(self._timers)
-                    self._lanes[lane].submit(function, args)
+                    _, _, lane, function, args, is_wake_up = heapq.heappop(self._timers)
+                    self._lanes[lane].submit(function, args, is_wake_up=is_wake_up)
                 self._due.wait(self._timers[0][0] - now if self._timers else 1.0)
 
     def drain(self, timeout_s: float) -> bool:
@@ -124,13 +133,17 @@ lanes = Lanes()
 
 
 class LaneTask(Task):
-    """The base of every task: `lane` names its pool of threads here and its queue on a broker."""
+    """The base of every task: `lane` names its pool of threads here and its queue on a broker.
+
+    `is_wake_up`: each of its messages says the same, that there is work.
+    """
 
     abstract = True
     lane = "generations"
+    is_wake_up = False
 
     def apply_async(self, args: Any = None, kwargs: Any = None, countdown: float | None = None, **options: Any) -> Any:
         if settings.CELERY_BROKER_URL:
             return super().apply_async(args, kwargs, countdown=countdown, queue=self.lane, **options)
-        lanes.submit(self.lane, self.run, tuple(args or ()), delay_s=countdown or 0.0)
+        lanes.submit(self.lane, self.run, tuple(args or ()), delay_s=countdown or 0.0, is_wake_up=self.is_wake_up)
         return None

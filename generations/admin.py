@@ -18,7 +18,9 @@ from accounts.money import parse_usd
 from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import duration, usd
 from generations import catalog
+from generations.estimates import estimate_all
 from generations.models import Attempt, Generation
+from generations.turns import Line, recent_queue
 
 
 class AttemptInline(admin.StackedInline):
@@ -73,7 +75,7 @@ class GenerationAdmin(ReadOnlyAdmin):
     inlines = (AttemptInline,)
     fieldsets = (
         (None, {"fields": ("public_id", "user", "api_key", "source", "model", "prompt", "spec", "text")}),
-        ("How it went", {"fields": ("status", "stage", "run", "error_code", "error_detail", "pictures")}),
+        ("How it went", {"fields": ("status", "stage", "waits", "run", "error_code", "error_detail", "pictures")}),
         ("Money", {"fields": ("quoted", "charged", "transfers")}),
         ("Times", {"fields": ("created_at", "queued_at", "started_at", "finished_at")}),
     )
@@ -85,6 +87,21 @@ class GenerationAdmin(ReadOnlyAdmin):
     @admin.display(ordering="charged_micros", description="charged")
     def charged(self, generation: Generation) -> str:
         return usd(generation.charged_micros, 3)
+
+    @admin.display(description="why it waits")
+    def waits(self, generation: Generation) -> str:
+        if generation.is_terminal:
+            return "-"
+        row = Generation.objects.with_place().prefetch_related("attempts").get(pk=generation.pk)
+        estimate = estimate_all([row])[row.pk]
+        queue = recent_queue()
+        line = queue.lines.get(generation.user_id) or Line()
+        place = f"Place {estimate.queue_position}. " if estimate.queue_position else ""
+        return (
+            f"{place}{estimate.reason or 'It is being worked on.'} Its owner has {line.running} under way and "
+            f"{sum(line.waiting.values())} waiting, last turn {line.number or 'never'}. In all {queue.running} of "
+            f"{queue.workers} workers are busy and {queue.waiting} jobs wait."
+        )
 
     @admin.display(description="transfers")
     def transfers(self, generation: Generation) -> SafeString:

@@ -9,19 +9,7 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
-from django.db.models import (
-    BooleanField,
-    Case,
-    Count,
-    ExpressionWrapper,
-    IntegerField,
-    OuterRef,
-    Prefetch,
-    Q,
-    Subquery,
-    When,
-    prefetch_related_objects,
-)
+from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, prefetch_related_objects
 from django.utils import timezone
 from django.utils.text import Truncator
 
@@ -31,7 +19,7 @@ from gallery.renditions import LONG_SIDES
 from gallery.tiles import Clip, clip_of
 from generations import catalog
 from generations.background import Grounding, grounding_of, previews_of, thoughts_of
-from generations.estimates import Estimate, estimate, typical_latency_s
+from generations.estimates import Estimate, estimate_all, typical_latency_s
 from generations.models import Attempt, DraftPreview, Generation, GenerationQuerySet, Output, Status
 from generations.outcomes import OUTCOMES
 from generations.slots import Shortfall, Slot, shortfall_of, slots_of
@@ -50,6 +38,7 @@ _NOW = {
     "painting": "Painting",
     "deciding": "Painting",
     "waiting_to_retry": "Waiting to try again",
+    "upstream_resting": "Waiting for the provider",
     "recovering": "Picking up again",
     "sharing": "The same wish is being painted",
 }
@@ -265,14 +254,8 @@ def model_label(model_id: str) -> str:
 
 
 def runs_of(user: User) -> GenerationQuerySet:
-    """The user's generations, newest first, with the hold, what became of it, and the place in the queue."""
-    before_it = Generation.objects.filter(status=Status.QUEUED, pk__lte=OuterRef("pk")).order_by().values("status")
-    position = Subquery(before_it.annotate(many=Count("pk")).values("many"))
-    return (
-        Generation.objects.filter(user=user)
-        .select_related("hold__resolution")
-        .annotate(position=Case(When(status=Status.QUEUED, then=position), output_field=IntegerField()))
-    )
+    """The user's generations, newest first, with the hold, what became of it, and the place in their line."""
+    return Generation.objects.filter(user=user).select_related("hold__resolution").with_place()
 
 
 def load_pictures(generations: Iterable[Generation]) -> None:
@@ -307,16 +290,16 @@ def _is_thinking(generation: Generation) -> bool:
 
 
 def make_cards(generations: Sequence[Generation], *, whole: bool = False) -> list[Card]:
-    """Cards of rows of `runs_of`; two queries, and one for each latency that nobody has asked for lately.
-
-    While a job thinks aloud it is one more.
+    """Cards of rows of `runs_of`; two queries, and one for each latency and one for the queue that nobody has asked
+    for lately. While a job thinks aloud it is one more.
     """
     load_pictures(generations)
     load_attempts(generations)
-    return [_card(generation, whole=whole) for generation in generations]
+    estimates = estimate_all(generations)
+    return [_card(generation, estimates[generation.pk], whole=whole) for generation in generations]
 
 
-def _card(generation: Generation, *, whole: bool) -> Card:
+def _card(generation: Generation, estimate: Estimate, *, whole: bool) -> Card:
     spec = GenerationSpec.from_canonical(generation.spec)
     outputs = [output for output in generation.shown_outputs if not output.is_draft]
     drafts = [output for output in generation.shown_outputs if output.is_draft]
@@ -325,7 +308,7 @@ def _card(generation: Generation, *, whole: bool) -> Card:
     return Card(
         generation=generation,
         spec=spec,
-        estimate=estimate(generation, getattr(generation, "position", None)),
+        estimate=estimate,
         attempts=tuple(attempt_line(attempt) for attempt in generation.attempts.all()),
         pictures=tuple(picture_of(output.image) for output in outputs),
         drafts=tuple(picture_of(output.image) for output in drafts) if spec.include_thoughts else (),

@@ -3,16 +3,22 @@
 import os
 import secrets
 import socket
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from generations import turns
 from generations.models import Generation, GenerationQuerySet, Status
+
+CLAIM_TRIES = 100
+_claiming = threading.Lock()
 
 
 class LeaseLost(Exception):
@@ -40,28 +46,44 @@ def worker_identity(pid: int | None = None) -> str:
     return f"{socket.gethostname()[:30]}:{pid}:{secrets.token_hex(6)}"
 
 
+def claim_next() -> Lease | None:
+    """Take the generation whose turn it is; None when nothing is due."""
+    for _ in range(CLAIM_TRIES):
+        # The lock only spares the threads of one process the picks that would lose; between processes the row count of
+        # the claim decides, and who loses looks again. Durable: whoever held the database here would wait for ever.
+        with _claiming, transaction.atomic(durable=True):
+            generation_id = turns.next_due(timezone.now())
+            if generation_id is None:
+                return None
+            if lease := claim(generation_id):
+                return lease
+    return None  # the sweeper sends another message
+
+
 def claim(generation_id: int) -> Lease | None:
-    """Take a due generation that nobody holds. Of many workers that were woken for it, one changes the row."""
+    """Take this very generation if it is due and nobody holds it. Of many that try, one changes the row."""
     now = timezone.now()
     owner = worker_identity(os.getpid())
-    claimed = (
-        Generation.objects.claimable(now)
-        .filter(pk=generation_id)
-        .update(
-            status=Status.RUNNING,
-            stage="starting",
-            lease_owner=owner,
-            lease_expires_at=now + timedelta(seconds=settings.LEASE_S),
-            fence=F("fence") + 1,
-            version=F("version") + 1,
-            started_at=Coalesce("started_at", Value(now)),
+    with transaction.atomic():
+        claimed = (
+            Generation.objects.claimable(now)
+            .filter(pk=generation_id)
+            .update(
+                status=Status.RUNNING,
+                stage="starting",
+                lease_owner=owner,
+                lease_expires_at=now + timedelta(seconds=settings.LEASE_S),
+                fence=F("fence") + 1,
+                version=F("version") + 1,
+                started_at=Coalesce("started_at", Value(now)),
+            )
         )
-    )
-    if not claimed:
-        return None
-    # Read back by owner: nobody but this process can raise the fence while this process holds the lease.
-    fence = Generation.objects.filter(pk=generation_id, lease_owner=owner).values_list("fence", flat=True).first()
-    return None if fence is None else Lease(generation_id, owner, fence)
+        if not claimed:
+            return None
+        # The row is locked until the commit, so this is the fence that was set above.
+        fence, user_id = Generation.objects.values_list("fence", "user_id").get(pk=generation_id)
+        turns.record_turn(user_id)
+    return Lease(generation_id, owner, fence)
 
 
 def heartbeat() -> int:

@@ -34,6 +34,18 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Queued, or parked between two attempts, and due."""
         return self.unfinished().filter(lease_owner="", next_run_at__lte=at, reused_from__isnull=True)
 
+    def with_place(self) -> "GenerationQuerySet":
+        """Each queued one with `before`: how many others of its owner and its priority are to be taken before it."""
+        line = Generation.objects.claimable(timezone.now()).filter(
+            Q(queued_at__lt=models.OuterRef("queued_at"))
+            | Q(queued_at=models.OuterRef("queued_at"), pk__lt=models.OuterRef("pk")),
+            user=models.OuterRef("user"),
+            priority=models.OuterRef("priority"),
+        )
+        before = line.order_by().values("user").annotate(many=models.Count("pk")).values("many")
+        queued = models.When(status=Status.QUEUED, then=models.Subquery(before))
+        return self.annotate(before=models.Case(queued, output_field=models.IntegerField()))
+
     def paid_for(self) -> "GenerationQuerySet":
         """Those with calls and money of their own: all but the reused ones."""
         return self.filter(reused_from__isnull=True)
@@ -79,7 +91,8 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         outputs = Output.objects.select_related("image__blob").defer("thought_signature")
         reused = models.Prefetch("reused_from__outputs", outputs)
         previews = models.Prefetch("attempts__previews", DraftPreview.objects.defer("content"))
-        return self.prefetch_related("attempts", evidence, previews, models.Prefetch("outputs", outputs), reused)
+        rows = self.with_place()
+        return rows.prefetch_related("attempts", evidence, previews, models.Prefetch("outputs", outputs), reused)
 
 
 class Generation(models.Model):
@@ -114,6 +127,7 @@ class Generation(models.Model):
     charged_micros = models.BigIntegerField(default=0)
     quota_window = models.DateTimeField()  # the day whose quota this run took from, to give it back
 
+    priority = models.PositiveSmallIntegerField(default=0)  # the lowest is taken first, whoever else waits (turns.py)
     lease_owner = models.CharField(max_length=64, blank=True)  # empty: anybody may claim it
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     fence = models.PositiveIntegerField(default=0)
@@ -141,6 +155,11 @@ class Generation(models.Model):
                 fields=["user", "status"], condition=Q(status__in=["queued", "running"]), name="generation_open_of_user"
             ),
             models.Index(fields=["user", "likeness"], name="generation_alike_of_user"),
+            models.Index(
+                fields=["user", "priority", "queued_at", "id"],
+                condition=Q(lease_owner="", reused_from__isnull=True, status__in=["queued", "running"]),
+                name="generation_line_of_user",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -161,6 +180,16 @@ class Generation(models.Model):
     def shown_outputs(self) -> "models.QuerySet[Output]":
         """Its pictures, or those of the generation that it was answered with."""
         return (self.reused_from or self).outputs.all()
+
+
+class Turn(models.Model):
+    """When a worker last took a job of this person, as a count of everybody's turns (turns.py)."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE)
+    number = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.number}"
 
 
 class AttemptManager(models.Manager["Attempt"]):

@@ -154,7 +154,7 @@ def _wait_for_upstream(job: Job, steps: dict[int, Retry | GiveUp | None], refusa
     delay_s = refusal.wait_s + random.uniform(0, min(BREAKER_JITTER_S, refusal.wait_s))
     held_for_nothing_s = time.time() - max(refusal.since, job.generation.queued_at.timestamp())
     if held_for_nothing_s + delay_s <= BREAKER_PATIENCE_S and delay_s < _remaining_s(job.generation):
-        leases.park(job.lease, delay_s=delay_s, stage="waiting_to_retry")
+        leases.park(job.lease, delay_s=delay_s, stage="upstream_resting")
         return
     gave_up = GiveUp("the upstream has failed again and again and is left alone for a while", "unavailable")
     _settle(job, {slot: gave_up if isinstance(step, Retry) else step for slot, step in steps.items()})

@@ -1,7 +1,8 @@
-"""The wake-ups: each carries an id, and the row in the database says what is to be done."""
+"""The wake-ups: each says that there is work; the rows in the database say what it is, and turns.py whose turn."""
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from generations import leases, pipeline
@@ -14,13 +15,30 @@ log = structlog.get_logger(__name__)
 REPAIR_DELAY_S = 5.0
 
 
-@shared_task(name="generations.run_generation", lane="generations")
+@shared_task(name="generations.run_generation", lane="generations", is_wake_up=True)
 def run_generation(generation_id: int) -> None:
-    """Claim a generation and work on it. Safe to be called any number of times, at once and by many workers."""
-    lease = leases.claim(generation_id)
+    """There is work: take the generation whose turn it is, whichever one the message was sent for, and work on it.
+
+    Safe to be called any number of times, at once and by many workers.
+    """
+    lease = leases.claim_next()
     if lease is None:
         return
-    structlog.contextvars.bind_contextvars(generation=generation_id, fence=lease.fence)
+    _work(lease)
+    if not settings.CELERY_BROKER_URL:
+        # A lane keeps no more messages than it has threads; on a broker there is one for each job.
+        run_generation.delay(generation_id)
+
+
+def work_on(generation_id: int) -> None:
+    """Work on this very generation if nobody else does, out of turn: its owner lends it the processor."""
+    lease = leases.claim(generation_id)
+    if lease is not None:
+        _work(lease)
+
+
+def _work(lease: leases.Lease) -> None:
+    structlog.contextvars.bind_contextvars(generation=lease.generation_id, fence=lease.fence)
     try:
         pipeline.execute(lease)
     except LeaseLost:
@@ -30,7 +48,7 @@ def run_generation(generation_id: int) -> None:
         _park_for_repair(lease)
     finally:
         structlog.contextvars.unbind_contextvars("generation", "fence")
-    wake_if_parked(generation_id)
+    wake_if_parked(lease.generation_id)
 
 
 def _park_for_repair(lease: leases.Lease) -> None:

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from generations.views import account, costs, history, image, landing, live, references, reuse, search, status, studio
+from generations.views import (
+    account,
+    costs,
+    history,
+    image,
+    landing,
+    live,
+    money,
+    references,
+    reuse,
+    search,
+    status,
+    studio,
+)
 
 app_name = "generations"
 urlpatterns = [
@@ -17,6 +30,8 @@ urlpatterns = [
     path("status/", status.status, name="status"),
     path("status/costs/", costs.costs, name="costs"),
     path("status/costs/<uuid:public_id>/", costs.resolve_cost, name="resolve_cost"),
+    path("status/money/", money.money, name="money"),
+    path("status/money/csv/", money.money_csv, name="money_csv"),
     path("status/probe/", status.probe_upstream, name="probe"),
     path("generations/", history.history, name="history"),
     path("generations/<uuid:public_id>/", history.detail, name="detail"),

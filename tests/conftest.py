@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import cache
 from django.db import connection, connections, transaction
 from django.test import Client, TransactionTestCase
 
 from accounts import triggers
+from generations import turns
 from tests import people
 
 
@@ -32,6 +34,12 @@ def _upstream_facts(monkeypatch, settings):
     """What one test's upstream did says nothing about the next one's, also on a shared Redis."""
     settings.UPSTREAM_BREAKER_FAILURES = 5
     monkeypatch.setattr("generations.providers.shared_state.PREFIX", f"test-{uuid.uuid4().hex}:")
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue():
+    """The queue as another test saw it is not this one's."""
+    cache.delete(turns.CACHE_KEY)
 
 
 # --- The database --------------------------------------------------------------------------------

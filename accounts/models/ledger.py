@@ -153,6 +153,7 @@ class Transfer(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["reference"], name="transfer_reference"),
+            models.Index(fields=["created_at"], name="transfer_by_time"),
             models.Index(fields=["expires_at"], condition=Q(kind="pending"), name="transfer_hold_expiry"),
             models.Index(fields=["budget"], condition=Q(budget__isnull=False), name="transfer_budget"),
         ]

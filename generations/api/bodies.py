@@ -37,6 +37,7 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "stage": generation.stage,
         "progress": estimate.progress,
         "queue_position": estimate.queue_position,
+        "queue_reason": estimate.reason or None,
         "eta_s": estimate.eta_s,
         "model": generation.model,
         "kind": generation.kind,

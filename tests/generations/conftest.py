@@ -4,7 +4,7 @@ from accounts import ledger
 from generations import services
 from generations.models import Generation
 from generations.spec import GenerationSpec
-from generations.tasks import run_generation
+from generations.tasks import work_on
 from tests import people
 from tests.generations.fakes import ScriptedProvider
 
@@ -36,7 +36,7 @@ def work():
 
     def work_until_done(generation, *, rounds=12):
         for _ in range(rounds):
-            run_generation.run(generation.pk)
+            work_on(generation.pk)
             generation.refresh_from_db()
             if generation.is_terminal:
                 break

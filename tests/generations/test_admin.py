@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from gallery.models import Image
+from generations import leases
 from generations.models import Generation, Output
 from tests.generations.fakes import error, picture, reply
 
@@ -108,3 +109,13 @@ def test_a_search_for_nothing_finds_nothing(alice, submit, operator):
     submit(alice)
     page = words(operator.get("/admin/generations/generation/", {"q": str(uuid.uuid4())}))
     assert "0 generations" in page
+
+
+def test_operators_see_why_a_job_waits(alice, bob, submit, operator, settings):
+    settings.WORKER_CONCURRENCY = 1
+    leases.claim(submit(bob).pk)
+    submit(bob)
+    mine = submit(alice)
+    page = words(operator.get(f"/admin/generations/generation/{mine.pk}/change/"))
+    assert "Place 1. Next; waiting for a free worker. Its owner has 0 under way and 1 waiting, last turn never." in page
+    assert "In all 1 of 1 workers are busy and 2 jobs wait." in page

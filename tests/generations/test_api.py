@@ -53,6 +53,7 @@ def test_a_wish_is_answered_with_its_whole_state(client):
     }
     assert body["cost"] == {"quoted": "0.058000", "held": "0.058000", "charged": "0.000000", "currency": "USD"}
     assert (body["queue_position"], body["progress"], body["images"], body["error"]) == (1, 0.0, [], None)
+    assert (body["queue_reason"], body["eta_s"]) == ("A worker is about to take it.", 20.0)
     assert body["source"] == "rest"
 
 

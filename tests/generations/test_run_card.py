@@ -72,6 +72,7 @@ def test_a_waiting_run_tells_its_place_what_is_held_and_can_be_cancelled(alice, 
     html = card_html(submit(alice))
     assert "$0.058 held" in html
     assert "Place 2 in the queue, about 20 s left" in html
+    assert ">A worker is about to take it.</p>" in html
     assert '<li aria-current="step"><span class="dot"></span>Waiting its turn</li>' in html
     assert 'data-status="queued"' in html
     assert "data-elapsed-ms" not in html

@@ -6,7 +6,7 @@ from generations import services
 from generations.models import Generation
 from generations.providers import current
 from generations.spec import GenerationSpec
-from generations.tasks import run_generation
+from generations.tasks import work_on
 from tests.upstream.server import running_upstream
 
 KEYS = ("key-one", "key-two")
@@ -52,7 +52,7 @@ def make(alice):
         spec = GenerationSpec.parse({"prompt": "a fox", "count": count, **fields}, default_image_size="1K")
         generation = services.submit(user=alice, spec=spec, source="rest").generation
         for _ in range(12):
-            run_generation.run(generation.pk)
+            work_on(generation.pk)
             generation.refresh_from_db()
             if generation.is_terminal:
                 break

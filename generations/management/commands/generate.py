@@ -15,7 +15,7 @@ from generations.events import Watch
 from generations.models import Generation, Status
 from generations.outcomes import OUTCOMES
 from generations.spec import GenerationSpec
-from generations.tasks import run_generation
+from generations.tasks import work_on
 from generations.worker import keeping_leases
 
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         """Work on it here; a running server may be faster in claiming it, and then this only watches."""
         with Watch(generation.pk) as watch:
             while True:
-                run_generation.run(generation.pk)
+                work_on(generation.pk)
                 generation.refresh_from_db()
                 if generation.is_terminal:
                     return generation

@@ -1,0 +1,276 @@
+"""The house's money in a period of days: what came in, what the upstreams cost, what is left, by model and day.
+
+Every figure is a sum of transfers, told apart by the accounts between which they moved, in micro-USD and days in UTC.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db.models import Case, CharField, Count, Min, Q, Sum, Value, When
+from django.db.models.functions import Cast, Substr
+from django.utils import timezone
+
+from accounts.audit import snapshot
+from accounts.errors import InvalidInput
+from accounts.models import LedgerAccount, Price, Transfer
+from generations import catalog, reconciliation
+from generations.models import Generation
+
+MAX_DAYS = 366
+
+Kind = LedgerAccount.Kind
+
+
+@dataclass(frozen=True)
+class Period:
+    """From the first day to the last one, both included."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+
+    @property
+    def is_month(self) -> bool:
+        return self == month_of(self.first)
+
+    @property
+    def begins_at(self) -> datetime:
+        return datetime.combine(self.first, time.min, UTC)
+
+    @property
+    def ends_at(self) -> datetime:
+        return datetime.combine(self.last + timedelta(days=1), time.min, UTC)
+
+
+@dataclass(kw_only=True)
+class Sums:
+    """Micro-USD. `suspense` is what was put there less what was taken out, by a bill or without one."""
+
+    captures: int = 0  # how many
+    captured: int = 0
+    refunds: int = 0  # how many
+    refunded: int = 0
+    cost: int = 0
+    suspense: int = 0
+    granted: int = 0
+
+    @property
+    def revenue(self) -> int:
+        return self.captured - self.refunded
+
+    @property
+    def margin(self) -> int:
+        return self.revenue - self.cost
+
+    @property
+    def margin_percent(self) -> int | None:
+        return round(100 * self.margin / self.revenue) if self.revenue > 0 else None
+
+    def add(self, other: "Sums") -> None:
+        for name in ("captures", "captured", "refunds", "refunded", "cost", "suspense", "granted"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One model on one day; without a model: money that was given to people, or taken back."""
+
+    day: date
+    model: str
+    label: str
+    is_placeholder: bool
+    sums: Sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What people's jobs hold at this moment, and the job that has held for longest."""
+
+    micros: int
+    oldest: Generation | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    period: Period
+    lines: list[Line]
+    by_model: list[Line]  # one for each, with the first day of the period
+    by_day: dict[date, Sums]
+    total: Sums
+    account_revenue: int  # what the revenue account itself received less what it gave back
+    held: Held
+    uncertain_calls: int
+    uncertain_micros: int
+    placeholders: list[str] = field(default_factory=list)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the table adds up to the account."""
+        return self.total.revenue == self.account_revenue
+
+
+def month_of(day: date) -> Period:
+    first = day.replace(day=1)
+    return Period(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+
+
+def parse_period(*, month: str = "", first: str = "", last: str = "") -> Period:
+    """A month as 2026-11, or two days; this month without any. Raises InvalidInput."""
+    if not (month or first or last):
+        return month_of(timezone.now().date())
+    if month:
+        return month_of(_day("month", f"{month}-01"))
+    period = Period(_day("from", first or last), _day("to", last or first))
+    if not 0 <= (period.last - period.first).days < MAX_DAYS:
+        raise InvalidInput.of("to", f"The last day is not before the first one, and at most {MAX_DAYS} days are shown.")
+    return period
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput.of(name, "A day is written as 2026-11-27, a month as 2026-11.") from None
+    if not 2000 <= day.year <= 2999:
+        raise InvalidInput.of(name, "The year is from 2000 to 2999.")
+    return day
+
+
+def report(period: Period) -> Report:
+    """The figures of a period, and what is held and uncertain now, of one moment of the database; six queries."""
+    with snapshot():
+        accounts = LedgerAccount.objects.order_by().values("kind").annotate(first=Min("pk"), held=Sum("debits_pending"))
+        kinds = {row["kind"]: row for row in accounts}
+        houses = {kind: row["first"] for kind, row in kinds.items() if kind != Kind.WALLET}
+        prices = {row.pk: row for row in Price.objects.all()}
+        lines = _lines(_grouped(period, houses), prices)
+        account_revenue = _revenue_of_account(period, houses)
+        held = Held(micros=kinds[Kind.WALLET]["held"] if Kind.WALLET in kinds else 0, oldest=_oldest_job())
+        calls, uncertain = reconciliation.uncertain_total()
+    total, by_day = Sums(), {day: Sums() for day in period.days}
+    models: dict[str, Line] = {}
+    for line in lines:
+        total.add(line.sums)
+        by_day[line.day].add(line.sums)
+        known = models.get(line.model)
+        is_placeholder = line.is_placeholder or (known is not None and known.is_placeholder)
+        sums = known.sums if known else Sums()
+        sums.add(line.sums)
+        models[line.model] = Line(
+            day=period.first, model=line.model, label=line.label, is_placeholder=is_placeholder, sums=sums
+        )
+    return Report(
+        period=period,
+        lines=lines,
+        by_model=[models[name] for name in sorted(models) if name],
+        by_day=by_day,
+        total=total,
+        account_revenue=account_revenue,
+        held=held,
+        uncertain_calls=calls,
+        uncertain_micros=uncertain,
+        placeholders=sorted({line.label for line in lines if line.is_placeholder}),
+    )
+
+
+def _in(period: Period) -> Q:
+    return Q(created_at__gte=period.begins_at, created_at__lt=period.ends_at)
+
+
+def _grouped(period: Period, houses: dict[str, int]) -> Iterable[tuple[str, int | None, str, int, int]]:
+    """(day, price, what it was, sum, count) of everything that moved; a hold has not yet, a release never did."""
+
+    def between(debit: Kind | None, credit: Kind | None, name: str) -> When:
+        sides = {"debit_id": houses.get(debit or ""), "credit_id": houses.get(credit or "")}
+        return When(**{side: pk for side, pk in sides.items() if pk is not None}, then=Value(name))
+
+    known = [
+        (None, Kind.REVENUE, "captured"),
+        (Kind.REVENUE, None, "refunded"),
+        (Kind.PROVIDER, Kind.EXPENSE, "cost"),
+        (Kind.PROVIDER, Kind.SUSPENSE, "suspense"),
+        (Kind.SUSPENSE, Kind.EXPENSE, "billed"),
+        (Kind.SUSPENSE, Kind.PROVIDER, "not_billed"),
+        (Kind.EXTERNAL, None, "granted"),
+        (None, Kind.EXTERNAL, "taken_back"),
+    ]
+    # An account that does not exist yet has had no transfer.
+    cases = [
+        between(debit, credit, name)
+        for debit, credit, name in known
+        if all(kind is None or kind in houses for kind in (debit, credit))
+    ]
+    moved = Transfer.objects.filter(_in(period), kind__in=(Transfer.Kind.DIRECT, Transfer.Kind.POST)).order_by()
+    what = Case(*cases, default=Value("other"), output_field=CharField()) if cases else Value("other")
+    # The first ten letters of a time are its day in UTC on both engines; truncating costs SQLite a call for each row.
+    day = Substr(Cast("created_at", CharField()), 1, 10)
+    return (
+        moved.annotate(day=day, what=what)
+        .values("day", "price_id", "what")
+        .annotate(sum=Sum("amount_micros"), many=Count("pk"))
+        .values_list("day", "price_id", "what", "sum", "many")
+    )
+
+
+def _lines(rows: Iterable[tuple[str, int | None, str, int, int]], prices: dict[int, Price]) -> list[Line]:
+    lines: dict[tuple[date, str], Line] = {}
+    placeholders = set()
+    for day, price_id, what, amount, many in rows:
+        price = prices.get(price_id or 0)
+        key = date.fromisoformat(day), price.model if price else ""
+        line = lines.get(key)
+        if line is None:
+            model = catalog.MODELS.get(key[1])
+            label = model.label if model else key[1]
+            line = lines[key] = Line(day=key[0], model=key[1], label=label, is_placeholder=False, sums=Sums())
+        if price and price.is_placeholder:
+            placeholders.add(key)
+        _book(line.sums, what, amount, many)
+    return [
+        Line(day=line.day, model=line.model, label=line.label, is_placeholder=key in placeholders, sums=line.sums)
+        for key, line in sorted(lines.items())
+    ]
+
+
+def _book(sums: Sums, what: str, amount: int, many: int) -> None:
+    match what:
+        case "captured":
+            sums.captured += amount
+            sums.captures += many
+        case "refunded":
+            sums.refunded += amount
+            sums.refunds += many
+        case "cost":
+            sums.cost += amount
+        case "suspense":
+            sums.suspense += amount
+        case "billed":
+            sums.cost += amount
+            sums.suspense -= amount
+        case "not_billed":
+            sums.suspense -= amount
+        case "granted":
+            sums.granted += amount
+        case "taken_back":
+            sums.granted -= amount
+
+
+def _revenue_of_account(period: Period, houses: dict[str, int]) -> int:
+    """Of the account alone, whatever the transfers were called or for."""
+    account = houses.get(Kind.REVENUE)
+    moved = Transfer.objects.filter(_in(period), kind__in=(Transfer.Kind.DIRECT, Transfer.Kind.POST))
+    found = moved.aggregate(
+        received=Sum("amount_micros", filter=Q(credit_id=account), default=0),
+        given=Sum("amount_micros", filter=Q(debit_id=account), default=0),
+    )
+    return int(found["received"]) - int(found["given"])
+
+
+def _oldest_job() -> Generation | None:
+    """The job whose money has been held for longest."""
+    jobs = Generation.objects.unfinished().paid_for().select_related("hold", "user")
+    return jobs.order_by("hold__created_at").first()
