@@ -1,11 +1,13 @@
 """A real S3 server for the tests: moto's, on a port of its own, in this process. Its buckets survive a stop."""
 
 import logging
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test-key-id", "AWS_SECRET_ACCESS_KEY": "test-secret-key"}
@@ -82,6 +84,10 @@ class Bucket:
 
     def names(self) -> list[str]:
         return sorted(item["Key"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", ()))
+
+    def make_old(self, name: str) -> None:
+        """As if it had been put in 1970; S3 has no way to say so, so this reaches into the server."""
+        s3_backends["123456789012"]["aws"].buckets[self.name].keys[name].last_modified = datetime(1970, 1, 1)
 
     def read(self, name: str) -> bytes:
         return self.client.get_object(Bucket=self.name, Key=name)["Body"].read()
