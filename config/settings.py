@@ -326,7 +326,7 @@ S3_REGION = env.str("S3_REGION", "us-east-1")
 AWS_ACCESS_KEY_ID = env.str("AWS_ACCESS_KEY_ID", "")
 AWS_SECRET_ACCESS_KEY = env.str("AWS_SECRET_ACCESS_KEY", "")
 # New pictures go into the first; the others are read too, while pictures are moved from one to the other.
-MEDIA_STORES = env.list("MEDIA_STORES", default=["s3"] if S3_BUCKET else ["files"])
+MEDIA_STORES = [name.strip() for name in env.list("MEDIA_STORES", default=["s3"] if S3_BUCKET else ["files"])]
 STORAGES["files"] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
 if S3_BUCKET:
     # Of its region even on AWS, whose global address sends a browser on to another origin.
@@ -341,7 +341,7 @@ if S3_BUCKET:
             "secret_key": AWS_SECRET_ACCESS_KEY or None,
         },
     }
-STORAGES["default"] = STORAGES.get(MEDIA_STORES[0], STORAGES["files"])
+STORAGES["default"] = STORAGES.get("".join(MEDIA_STORES[:1]), STORAGES["files"])
 
 # --- Delivery ------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 import structlog
@@ -104,7 +105,7 @@ def _remove(name: str, marked_at: datetime, waiting_digests: Callable[[], set[st
         return name in _claimed([name]) or digest in waiting_digests()
 
     removed = [
-        storage.remove_unused(each, stored_before=marked_at.timestamp(), is_wanted=lambda each=each: is_wanted(each))
+        storage.remove_unused(each, stored_before=marked_at.timestamp(), is_wanted=partial(is_wanted, each))
         for each in (name, *copies)
     ]
     log.info("garbage_removed" if removed[0] else "garbage_spared", name=name)
