@@ -1,4 +1,4 @@
-"""Pictures moved from files to S3 while they are made and looked at: run.py bench media_move [--pictures 60] [--viewers 4]
+"""Pictures moved from files to S3 while they are made and looked at: run.py bench media_move [--pictures 60]
 
 Starts an instance and an S3 server of its own, makes pictures, moves them with `migratemedia` (killed once in the
 middle with SIGKILL), takes the files away and compares every digest; exit 1 when anything was missing.
