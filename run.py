@@ -31,7 +31,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the syntax of this file lets an 
 HELP = """\
 python3 run.py                       start Plantain in the foreground; Ctrl-C ends it
 python3 run.py test [ARGS...]        the test suite on the embedded defaults; ARGS go to pytest
-python3 run.py test --services       the same suite on PostgreSQL and Redis (DATABASE_URL, REDIS_URL)
+python3 run.py test --services       the same suite on PostgreSQL, Redis (DATABASE_URL, REDIS_URL) and S3
 python3 run.py manage ARGS...        manage.py inside the virtual environment
 python3 run.py check                 lint, format, types, floors, migrations, settings, OpenAPI
 python3 run.py bench [NAME ARGS...]  one of the benchmarks; without a name, their names

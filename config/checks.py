@@ -22,7 +22,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def register_checks() -> None:
     """Called when the roof is ready."""
-    for check in (check_values, check_production, check_processes):
+    for check in (check_values, check_production, check_processes, check_storage):
         register(check, SETTINGS)
 
 
@@ -41,6 +41,11 @@ def check_processes(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage
     if not settings.CELERY_BROKER_URL and settings.WEB_CONCURRENCY <= 1:
         return []
     return list(_unshared_parts())
+
+
+def check_storage(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where pictures are kept, and whether it can be reached at all."""
+    return [*_bad_stores(), *_bad_bucket()]
 
 
 def _unknown_words() -> Iterator[CheckMessage]:
@@ -118,6 +123,51 @@ def _bad_upstream() -> Iterator[CheckMessage]:
             "DATABASE_URL names no database that is known.",
             hint="Use sqlite:///path or postgres://user:password@host:5432/name.",
             id="plantain.E012",
+        )
+
+
+def _bad_stores() -> Iterator[CheckMessage]:
+    known = ("files", "s3")
+    if not settings.MEDIA_STORES or not set(settings.MEDIA_STORES) <= set(known):
+        yield Error(
+            f"MEDIA_STORES is {','.join(settings.MEDIA_STORES)!r}.",
+            hint="Use files, s3, or both of them, the one for new pictures first.",
+            id="plantain.E030",
+        )
+    if "s3" in settings.MEDIA_STORES and not settings.S3_BUCKET:
+        yield Error("MEDIA_STORES names s3, and S3_BUCKET is not set.", hint="Set S3_BUCKET.", id="plantain.E031")
+    if settings.MEDIA_STORES[:1] == ["s3"] and settings.MEDIA_ACCEL_REDIRECT:
+        yield Warning(
+            "MEDIA_ACCEL_REDIRECT is for files, and new pictures go into a bucket.",
+            hint="Take it away once all pictures are there.",
+            id="plantain.W030",
+        )
+
+
+def _bad_bucket() -> Iterator[CheckMessage]:
+    if settings.S3_ENDPOINT_URL and not settings.S3_BUCKET:
+        yield Error("S3_ENDPOINT_URL is set, and S3_BUCKET is not.", hint="Set S3_BUCKET.", id="plantain.E032")
+    for name in ("S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL"):
+        address = urlsplit(getattr(settings, name))
+        if address.geturl() and (address.scheme not in ("http", "https") or not address.hostname):
+            yield Error(
+                f"{name} is {getattr(settings, name)!r}.",
+                hint="Use an address such as https://s3.eu-central-1.amazonaws.com, without the bucket.",
+                id="plantain.E033",
+            )
+    if not settings.S3_BUCKET:
+        return
+    if bool(settings.AWS_ACCESS_KEY_ID) != bool(settings.AWS_SECRET_ACCESS_KEY):
+        yield Error(
+            "Only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set.",
+            hint="Set both, or neither for the role of this machine.",
+            id="plantain.E034",
+        )
+    elif not settings.AWS_ACCESS_KEY_ID:
+        yield Warning(
+            "S3_BUCKET is set without keys: only the role of a machine at AWS opens it.",
+            hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless this machine has such a role.",
+            id="plantain.W031",
         )
 
 

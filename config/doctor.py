@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import Price
 from accounts.triggers import missing_triggers
+from gallery import storage
 from generations import catalog, health
 from generations.health import Figures, Health
 from generations.models import Attempt
@@ -155,7 +156,11 @@ def _security(case: _Case) -> Found:
 def _storage(case: _Case) -> Found:
     if missing := missing_triggers(connection):
         return fail(f"{len(missing)} guards of the ledger are missing.", "Run: python3 run.py manage migrate")
-    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    try:
+        storage.check()
+    except OSError:
+        return fail("Pictures cannot be stored.", "Look at DATA_DIR, or at the bucket and its keys (S3_BUCKET).")
+    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)  # also with a bucket: answers are spooled on this disk
     free = shutil.disk_usage(settings.MEDIA_ROOT).free
     if free < MIN_FREE_BYTES:
         return warn(f"{free / 2**30:.1f} GiB are free for pictures.", "Make room below DATA_DIR.")

@@ -14,6 +14,7 @@ from django.utils.deprecation import MiddlewareMixin
 from accounts.triggers import missing_triggers
 from config.celery import app as celery
 from config.metrics import metrics
+from gallery import storage
 
 log = structlog.get_logger(__name__)
 
@@ -86,10 +87,10 @@ def _check_ledger() -> str:
 
 
 def _check_storage() -> str:
-    for directory in (settings.MEDIA_ROOT, settings.SPOOL_DIR):
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory) as file:
-            file.write(b"ready")
+    storage.check()
+    Path(settings.SPOOL_DIR).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.SPOOL_DIR) as file:
+        file.write(b"ready")
     return OK
 
 

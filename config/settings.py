@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -148,8 +149,7 @@ STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Named by their content when they have been collected; in development read afresh from where they are written.
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = DEBUG
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+STORAGES: dict[str, dict[str, Any]] = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -319,6 +319,32 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its own handlers would write what ours redact
 CELERY_WORKER_REDIRECT_STDOUTS = False
 
+# --- Pictures ------------------------------------------------------------------------------------
+
+S3_BUCKET = env.str("S3_BUCKET", "")
+S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", "").rstrip("/")
+S3_PUBLIC_ENDPOINT_URL = env.str("S3_PUBLIC_ENDPOINT_URL", "").rstrip("/")  # as browsers reach it, if not by that
+S3_REGION = env.str("S3_REGION", "us-east-1")
+AWS_ACCESS_KEY_ID = env.str("AWS_ACCESS_KEY_ID", "")
+AWS_SECRET_ACCESS_KEY = env.str("AWS_SECRET_ACCESS_KEY", "")
+# New pictures go into the first; the others are read too, while pictures are moved from one to the other.
+MEDIA_STORES = [name.strip() for name in env.list("MEDIA_STORES", default=["s3"] if S3_BUCKET else ["files"])]
+STORAGES["files"] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+if S3_BUCKET:
+    # Of its region even on AWS, whose global address sends a browser on to another origin.
+    S3_ENDPOINT_URL = S3_ENDPOINT_URL or f"https://s3.{S3_REGION}.amazonaws.com"
+    STORAGES["s3"] = {
+        "BACKEND": "gallery.objects.BucketStorage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": S3_ENDPOINT_URL,
+            "region_name": S3_REGION,
+            "access_key": AWS_ACCESS_KEY_ID or None,  # without keys: the role of this machine
+            "secret_key": AWS_SECRET_ACCESS_KEY or None,
+        },
+    }
+STORAGES["default"] = STORAGES.get("".join(MEDIA_STORES[:1]), STORAGES["files"])
+
 # --- Delivery ------------------------------------------------------------------------------------
 
 MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT
@@ -378,6 +404,11 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+if S3_BUCKET:
+    # A picture's own address sends the browser on to the bucket.
+    _origin = urlsplit(S3_PUBLIC_ENDPOINT_URL or S3_ENDPOINT_URL)
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(f"{_origin.scheme}://{_origin.netloc}")
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["media-src"] = ["'self'", f"{_origin.scheme}://{_origin.netloc}"]
 if ENVIRONMENT == "production":
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME = "__Host-sessionid"

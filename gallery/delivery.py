@@ -19,11 +19,15 @@ from gallery.errors import PictureUnavailable
 from gallery.imaging import MIME_TYPES, Format
 from gallery.models import Image
 from gallery.renditions import ORIGINAL, Wish
+from gallery.storage import Kept
 
 log = structlog.get_logger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 PRIVATE = "private, max-age=300"
+SIGNED_S = 300
+MARGIN_S = 60  # an address that a browser has kept is still good when it is used
+RETRY_S = 10
 # What the answer depends on besides the address: a browser that changes hands must not show the last user's picture.
 VARY = "Authorization, Cookie, x-goog-api-key"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
@@ -84,25 +88,54 @@ def serve_file(
 ) -> HttpResponseBase:
     """The file as GET or HEAD asks for it: whole, one range of it, 304, 412 or 416; read in pieces, never whole.
 
-    With MEDIA_ACCEL_REDIRECT the body, its length and ranges are the web server's part. Raises PictureUnavailable.
+    A private file in a bucket is fetched there: 302 to an address that is signed for SIGNED_S seconds. With
+    MEDIA_ACCEL_REDIRECT the body, its length and ranges are the web server's part. Raises PictureUnavailable.
     """
-    byte_size = storage.size_of(file.name)
-    if byte_size is None:
-        log.error("file_missing", name=file.name)
-        raise PictureUnavailable
+    kept = _find_kept(file)
     headers = _headers(file, as_attachment=as_attachment, cache_control=cache_control)
     whole = HttpResponse(headers=headers)
     modified_at = int(file.modified_at.timestamp())
     refusal = get_conditional_response(request, etag=headers["ETag"], last_modified=modified_at, response=whole)
     if refusal is not None and refusal is not whole:  # 304 or 412
         return refusal
-    if settings.MEDIA_ACCEL_REDIRECT:
+    if request.method == "GET" and cache_control == PRIVATE and (address := _signed_address(kept, headers)):
+        return HttpResponse(
+            status=302,
+            headers={"Location": address, "Cache-Control": f"private, max-age={SIGNED_S - MARGIN_S}", "Vary": VARY},
+        )
+    if settings.MEDIA_ACCEL_REDIRECT and kept.store.is_local:
         whole.headers["X-Accel-Redirect"] = f"{settings.MEDIA_ACCEL_REDIRECT.rstrip('/')}/{file.name}"
         return whole
     if request.method == "HEAD":
-        whole.headers["Content-Length"] = str(byte_size)
+        whole.headers["Content-Length"] = str(kept.byte_size)
         return whole
-    return _answer_get(request, file, headers, byte_size)
+    return _answer_get(request, kept, headers)
+
+
+def _find_kept(file: StoredFile) -> Kept:
+    try:
+        kept = storage.find(file.name)
+    except OSError as error:
+        raise _unavailable(file.name, error) from error
+    if kept is None:
+        log.error("file_missing", name=file.name)
+        raise PictureUnavailable
+    return kept
+
+
+def _unavailable(name: str, error: OSError) -> PictureUnavailable:
+    log.error("storage_away", name=name, error=repr(error))
+    return PictureUnavailable(retry_after=RETRY_S)
+
+
+def _signed_address(kept: Kept, headers: dict[str, str]) -> str | None:
+    return kept.store.signed_address(
+        kept.name,
+        mime_type=headers["Content-Type"],
+        disposition=headers["Content-Disposition"],
+        cache_control=headers["Cache-Control"],
+        lifetime_s=SIGNED_S,
+    )
 
 
 def serve_preview(content: bytes, *, made_at: datetime) -> HttpResponse:
@@ -131,16 +164,19 @@ def _headers(file: StoredFile, *, as_attachment: bool, cache_control: str) -> di
     }
 
 
-def _answer_get(request: HttpRequest, file: StoredFile, headers: dict[str, str], byte_size: int) -> HttpResponseBase:
+def _answer_get(request: HttpRequest, kept: Kept, headers: dict[str, str]) -> HttpResponseBase:
     try:
-        wanted = _wanted_range(request, headers["ETag"], byte_size)
+        wanted = _wanted_range(request, headers["ETag"], kept.byte_size)
     except UnsatisfiableRange:
-        return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{byte_size}"})
-    span = wanted or ByteRange(0, byte_size)
+        return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{kept.byte_size}"})
+    span = wanted or ByteRange(0, kept.byte_size)
     headers["Content-Length"] = str(span.stop - span.start)
     if wanted:
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{byte_size}"
-    body = _Pieces(storage.open_stored(file.name), span)
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{kept.byte_size}"
+    try:
+        body = _Pieces(kept.store.open(kept.name, start=span.start, stop=span.stop), span)
+    except OSError as error:
+        raise _unavailable(kept.name, error) from error
     return StreamingHttpResponse(body, status=206 if wanted else 200, headers=headers)
 
 
@@ -162,15 +198,14 @@ def _wanted_range(request: HttpRequest, etag: str, byte_size: int) -> ByteRange 
 
 
 class _Pieces:
-    """The bytes of a range in pieces; closes the file when the answer is closed, also one that was never read."""
+    """The bytes of a range in pieces, of a file that stands at its start; closes it with the answer, read or not."""
 
     def __init__(self, file: BinaryIO, span: ByteRange) -> None:
         self._file = file
-        self._span = span
+        self._length = span.stop - span.start
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(self._span.start)
-        remaining = self._span.stop - self._span.start
+        remaining = self._length
         while remaining and (piece := self._file.read(min(CHUNK_BYTES, remaining))):
             remaining -= len(piece)
             yield piece

@@ -3,6 +3,10 @@
 from accounts.errors import ServiceError, ServiceUnavailable
 
 
+class ObjectsAway(OSError):
+    """The bucket of the pictures does not answer, or refuses what was asked of it."""
+
+
 class UploadTooLarge(ServiceError):
     """More bytes or pixels than an upload may have."""
 
@@ -29,6 +33,15 @@ class PictureUnavailable(ServiceUnavailable):
     code = "picture_unavailable"
     title = "The picture cannot be read"
     message = "The bytes of this picture cannot be read just now."
+    remedy = "Try again in a little while. If it happens again, tell the operator the request id."
+
+
+class StorageUnavailable(ServiceUnavailable):
+    """Nothing can be kept just now: a full disk, or a bucket that is away."""
+
+    code = "storage_unavailable"
+    title = "The picture cannot be kept"
+    message = "The picture cannot be kept just now. Nothing was stored."
     remedy = "Try again in a little while. If it happens again, tell the operator the request id."
 
 

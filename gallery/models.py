@@ -183,6 +183,19 @@ class Image(models.Model):
         return self.kind == "upload"
 
 
+class Garbage(models.Model):
+    """The name of a file that nobody refers to, and since when that is known (garbage.py)."""
+
+    name = models.CharField(max_length=200, unique=True)
+    marked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "garbage"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Rendition(models.Model):
     """A re-encoded copy of a blob: smaller, or in another format. Made from the blob alone, so it can be remade."""
 

@@ -50,6 +50,20 @@ def make_eager(blob: Blob) -> None:
         _ensure(blob, EAGER)
 
 
+def rebuild(blob: Blob) -> int:
+    """Make what is missing of the small copies, and every copy of an older recipe; returns how many were made.
+
+    Raises as `get_rendition`.
+    """
+    outdated = [_wish_of(row) for row in blob.renditions.exclude(recipe=RECIPE_VERSION)]
+    wishes = [*EAGER, *(wish for wish in outdated if wish not in EAGER)]
+    found = _found(blob, wishes)
+    missing = [wish for wish in wishes if wish not in found]
+    if missing:
+        _ensure(blob, missing)
+    return len(missing)
+
+
 def get_rendition(blob: Blob, wish: Wish) -> Rendition:
     """The copy, made now if need be; of a clip, a copy of its poster.
 
@@ -63,14 +77,18 @@ def get_rendition(blob: Blob, wish: Wish) -> Rendition:
 
 
 def _found(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
-    """Those that are in the database, of the present recipe, and whole on disk."""
-    rows = blob.renditions.filter(recipe=RECIPE_VERSION, variant__in={wish.variant for wish in wishes})
+    """Those that are in the database, of the present recipe, and whole in the storage. Raises PictureUnavailable."""
+    rows = list(blob.renditions.filter(recipe=RECIPE_VERSION, variant__in={wish.variant for wish in wishes}))
     by_wish = {(row.variant, row.format): row for row in rows}
-    return {
-        wish: row
-        for wish in wishes
-        if (row := by_wish.get((wish.variant, wish.format))) and storage.size_of(row.storage_name) == row.byte_size
-    }
+    try:
+        return {
+            wish: row
+            for wish in wishes
+            if (row := by_wish.get((wish.variant, wish.format))) and storage.size_of(row.storage_name) == row.byte_size
+        }
+    except OSError as error:
+        log.error("storage_away", sha256=blob.sha256, error=repr(error))
+        raise PictureUnavailable(retry_after=POOL_PAUSE_S) from error
 
 
 def _ensure(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
@@ -81,7 +99,10 @@ def _ensure(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
             return found
         try:
             return {**found, **_make(blob, missing)}
-        except (OSError, DecodePoolError) as error:  # ours and not the picture's: a full disk, a pool that ended
+        except (
+            OSError,
+            DecodePoolError,
+        ) as error:  # ours and not the picture's: a full disk, a pool that ended
             log.error("renderer_failed", sha256=blob.sha256, error=repr(error))
             raise RenditionUnavailable(retry_after=POOL_PAUSE_S) from error
 
@@ -139,7 +160,8 @@ def _refuse_if_failed_lately(blob: Blob) -> None:
 
 def _render(blob: Blob, targets: list[RenditionTarget]) -> list[RenditionFacts]:
     try:
-        return renderer.run(make_renditions, str(storage.path_of(blob)), targets)
+        with storage.local_copy(blob.storage_name) as path:
+            return renderer.run(make_renditions, str(path), targets)
     except ImageRejected as error:
         # Each try may cost seconds of a core, so a picture that fails gets a pause and not a loop.
         log.warning("rendition_failed", sha256=blob.sha256, reason=error.reason, detail=error.detail)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+import structlog
 from django.core.files import File
 from django.db import transaction
 from django.db.models import F
@@ -14,7 +15,7 @@ from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
 from gallery import storage
 from gallery.decode_pool import renderer, verifier
-from gallery.errors import UploadNotAPicture, UploadTooLarge
+from gallery.errors import StorageUnavailable, UploadNotAPicture, UploadTooLarge
 from gallery.imaging import (
     OUTPUT_LIMITS,
     UPLOAD_LIMITS,
@@ -25,9 +26,12 @@ from gallery.imaging import (
     make_upload_copy,
     verify_image,
 )
-from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Image
+from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Garbage, Image
 from gallery.video import VideoFacts
 
+log = structlog.get_logger(__name__)
+
+STORAGE_PAUSE_S = 10  # what a viewer is told to wait while the disk is full or the bucket is away
 PREVIEW_SIDE = 320
 
 
@@ -56,8 +60,8 @@ def make_preview(path: Path) -> Preview:
 def keep_picture(*, path: Path, facts: ImageFacts) -> str:
     """Keep a verified file byte for byte and return its storage name; `path` is gone afterwards.
 
-    Precondition: no open transaction, because this waits for the disk. Safe to repeat; raises OSError. What is never
-    followed by `add_image` is an orphan that verifyblobs lists.
+    Precondition: no open transaction, because this waits for the disk or the bucket. Safe to repeat; raises OSError.
+    What is never followed by `add_image` is an orphan that collectgarbage removes.
     """
     return storage.put_original(path, facts)
 
@@ -113,7 +117,8 @@ def add_upload(*, owner: User, file: File) -> Image:
     """Keep a picture that `owner` has sent, to be looked at by a model; it is in no list, and it costs nothing.
 
     What is kept is a new copy of its pixels, upright and in sRGB: nothing of its metadata, no place where it was taken.
-    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded and InvalidInput.
+    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded, InvalidInput and
+    StorageUnavailable.
     """
     if (file.size or 0) > UPLOAD_LIMITS.max_bytes:
         raise UploadTooLarge
@@ -134,6 +139,10 @@ def add_upload(*, owner: User, file: File) -> Image:
             with transaction.atomic():
                 quotas.keep_storage(hold)
                 return Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+        except OSError as error:
+            quotas.release_storage(hold)
+            log.error("upload_not_kept", sha256=facts.sha256, error=repr(error))
+            raise StorageUnavailable(retry_after=STORAGE_PAUSE_S) from error
         except BaseException:
             quotas.release_storage(hold)
             raise
@@ -213,6 +222,9 @@ def _clip_blob(facts: VideoFacts, poster: ImageFacts | None) -> Blob:
 
 
 def _blob(facts: ImageFacts | VideoFacts, **others: object) -> Blob:
+    # What is in use again is no garbage. On PostgreSQL this waits for a collector that holds the mark, and the blob
+    # that he removes is made anew below.
+    Garbage.objects.filter(name=storage.original_name(facts.sha256, mime_type=facts.mime_type)).delete()
     # Two jobs may bring identical bytes at once: the unique digest lets the second INSERT wait, fail and read the row.
     blob, _ = Blob.objects.get_or_create(
         sha256=facts.sha256,

@@ -1,188 +1,223 @@
-"""Where bytes live: files named by their digest, each one whole or not there.
+"""Where bytes live: under names made of their digest, in files (files.py) or in a bucket (objects.py), or in both.
 
-Callers speak names such as "originals/ab/cd/<sha256>.png", so another store (S3) can stand behind the same functions.
-Temporary files have one directory of their own inside MEDIA_ROOT, which must be one file system: a rename out of it
-is atomic all the same, and a sweep looks at one directory instead of at 65,536 shards.
+MEDIA_STORES names the stores. What is new goes into the first; what is not there is read from the next, so that
+pictures can be moved from one to the other while they are looked at.
 """
 
 import errno
-import hashlib
-import os
-import secrets
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 
-from gallery.imaging import Format, ImageFacts
+from gallery.files import Files, copy_durably, path_to, staged, sweep_orphan_temporaries
+from gallery.imaging import ImageFacts
+from gallery.names import (
+    EXTENSIONS,
+    ORIGINALS,
+    RENDITIONS,
+    digest_of,
+    digest_of_stream,
+    original_digest,
+    original_name,
+    rendition_name,
+)
 from gallery.video import VideoFacts
 
-if TYPE_CHECKING:
-    from gallery.models import Blob
+__all__ = [
+    "EXTENSIONS",
+    "ORIGINALS",
+    "RENDITIONS",
+    "Kept",
+    "Store",
+    "check",
+    "copy_durably",
+    "delete",
+    "digest_of",
+    "digest_of_stream",
+    "find",
+    "local_copy",
+    "named",
+    "open_stored",
+    "original_digest",
+    "original_name",
+    "path_to",
+    "put",
+    "put_original",
+    "recover",
+    "remove_unused",
+    "rendition_name",
+    "size_of",
+    "staged",
+    "stored_names",
+    "stores",
+    "sweep_orphan_temporaries",
+]
 
-ORIGINALS = "originals"
-RENDITIONS = "renditions"
-STAGING = "staging"
-CHUNK_BYTES = 1024 * 1024
-EXTENSIONS = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "video/mp4": "mp4",
-}
+REMOVAL_PATIENCE_S = 10.0
+REMOVAL_POLL_S = 0.05
 
 
-def original_name(sha256: str, *, mime_type: str) -> str:
-    return f"{ORIGINALS}/{sha256[:2]}/{sha256[2:4]}/{sha256}.{EXTENSIONS[mime_type]}"
+class Store(Protocol):
+    """One place for bytes. Every method may raise OSError: the disk is full, or the bucket is away."""
+
+    is_local: bool  # a web server on this machine could read it
+
+    def size_of(self, name: str) -> int | None:
+        """Bytes, or None when there is no such file."""
+
+    def stored_at(self, name: str) -> float | None:
+        """When it was last put, in Unix seconds; None when there is no such file."""
+
+    def open(self, name: str, *, start: int = 0, stop: int | None = None) -> BinaryIO:
+        """To be read from `start`, at least up to `stop`. Raises FileNotFoundError."""
+
+    def local(self, name: str) -> AbstractContextManager[Path]:
+        """Its bytes as a file on this machine, to be read only. Raises FileNotFoundError."""
+
+    def put(self, source: Path, name: str, *, sha256: str, byte_size: int) -> None:
+        """As `put` below; `source` may be there still afterwards."""
+
+    def delete(self, name: str) -> None:
+        """Without asking; one that is not there is no error."""
+
+    def remove_unused(self, name: str, *, stored_before: float, is_wanted: Callable[[], bool]) -> bool:
+        """Delete it unless it was put since `stored_before` or is wanted after all; whether it has gone.
+
+        Safe against somebody who puts it at this moment: he ends with the bytes there.
+        """
+
+    def is_being_removed(self, name: str) -> bool:
+        """Whether `remove_unused` has begun and not ended."""
+
+    def recover(self, *, begun_before: float) -> None:
+        """Undo each `remove_unused` that began before then and was cut off."""
+
+    def names(self, top: str) -> Iterator[tuple[str, float]]:
+        """Every file below ORIGINALS or RENDITIONS with the time (Unix seconds) at which it was last put."""
+
+    def signed_address(
+        self, name: str, *, mime_type: str, disposition: str, cache_control: str, lifetime_s: int
+    ) -> str | None:
+        """Where a browser may fetch it without us; None when it cannot."""
+
+    def check(self) -> None:
+        """Raise OSError when nothing can be kept here."""
 
 
-def rendition_name(sha256: str, *, variant: str, recipe: int, format: Format) -> str:
-    """The name of a copy; `sha256` is the original's, so that its copies are found beside each other."""
-    extension = EXTENSIONS[f"image/{format}"]
-    return f"{RENDITIONS}/{sha256[:2]}/{sha256[2:4]}/{sha256}-{variant}-r{recipe}.{extension}"
+@dataclass(frozen=True)
+class Kept:
+    """A file that is there, and in which store."""
+
+    name: str
+    byte_size: int
+    store: Store
 
 
-def path_to(name: str) -> Path:
-    return Path(default_storage.path(name))
+def stores() -> list[Store]:
+    """Those that MEDIA_STORES names, in its order."""
+    return [named(name) for name in settings.MEDIA_STORES]
 
 
-def path_of(blob: "Blob") -> Path:
-    """The original's own file, to be read only."""
-    return path_to(blob.storage_name)
+def named(name: str) -> Store:
+    """The store that is called "files" or "s3"."""
+    if name == "files":
+        return Files()
+    from gallery.objects import current_objects  # boto3 takes a quarter of a second, and most instances have no bucket
+
+    return current_objects()
+
+
+def find(name: str) -> Kept | None:
+    """The file, wherever it is. Raises OSError."""
+    for store in stores():
+        byte_size = store.size_of(name)
+        if byte_size is not None:
+            return Kept(name, byte_size, store)
+    return None
 
 
 def size_of(name: str) -> int | None:
     """Bytes, or None when there is no such file."""
-    return _size(path_to(name))
+    kept = find(name)
+    return None if kept is None else kept.byte_size
 
 
 def open_stored(name: str) -> BinaryIO:
     """The file for reading; raises FileNotFoundError."""
-    return path_to(name).open("rb")
+    *others, last = stores()
+    for store in others:
+        try:
+            return store.open(name)
+        except FileNotFoundError:
+            continue
+    return last.open(name)
+
+
+@contextmanager
+def local_copy(name: str) -> Iterator[Path]:
+    """The file's bytes on this machine, to be read only; raises FileNotFoundError."""
+    kept = find(name)
+    if kept is None:
+        raise FileNotFoundError(errno.ENOENT, "There is no such file", name)
+    with kept.store.local(name) as path:
+        yield path
 
 
 def delete(name: str) -> None:
-    path_to(name).unlink(missing_ok=True)
+    for store in stores():
+        store.delete(name)
 
 
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def remove_unused(name: str, *, stored_before: float, is_wanted: Callable[[], bool]) -> bool:
+    """Delete it everywhere unless it was put since then or is wanted after all; whether something has gone."""
+    removed = [store.remove_unused(name, stored_before=stored_before, is_wanted=is_wanted) for store in stores()]
+    return any(removed)
+
+
+def recover(*, begun_before: float) -> None:
+    """Undo each `remove_unused` that began before then (Unix seconds) and was cut off."""
+    for store in stores():
+        store.recover(begun_before=begun_before)
+
+
+def stored_names(top: str) -> Iterator[tuple[str, float]]:
+    """Every file below ORIGINALS or RENDITIONS with the time (Unix seconds) at which it was last put."""
+    for store in stores():
+        yield from store.names(top)
+
+
+def check() -> None:
+    """Raise OSError when a store does not work."""
+    for store in stores():
+        store.check()
 
 
 def put_original(source: Path, facts: ImageFacts | VideoFacts) -> str:
-    """Keep a verified file byte for byte; returns its name. Moves `source`, see `put`."""
+    """Keep a verified file byte for byte; returns its name. Takes `source` away, see `put`."""
     name = original_name(facts.sha256, mime_type=facts.mime_type)
     put(source, name, sha256=facts.sha256, byte_size=facts.byte_size)
     return name
 
 
 def put(source: Path, name: str, *, sha256: str, byte_size: int) -> None:
-    """Move a complete file to `name` unless its bytes are there already; afterwards `source` is gone.
+    """Keep a complete file as `name` unless its bytes are there already; afterwards `source` is gone.
 
-    Precondition: `source` was flushed to disk (fsync) and nobody writes to it. It is moved and not hard-linked, so
-    that nobody keeps a second name by which the stored bytes could be changed. Killed at any point, this leaves the
-    whole file under `name` or nothing. From another file system it copies, and hashes the copy. Raises OSError, also
-    when the bytes are not those that were announced.
+    Precondition: `source` was flushed to disk (fsync) and nobody writes to it. Killed at any point, this leaves the
+    whole file under `name` or nothing. Raises OSError, also when the bytes are not those that were announced; what
+    has failed may be repeated as long as `source` is there.
     """
-    target = path_to(name)
-    if _size(target) == byte_size:
-        os.utime(target)  # in use again: its age counts from now when orphans are looked for
-        source.unlink(missing_ok=True)
-        return
-    if source.stat().st_size != byte_size:
-        raise OSError(errno.EIO, "The file is not the one that was verified", str(source))
-    _make_directory(target.parent)
-    if settings.FILE_UPLOAD_PERMISSIONS is not None:
-        source.chmod(settings.FILE_UPLOAD_PERMISSIONS)  # a web server of another user may have to read it
-    try:
-        source.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _copy_in(source, target, sha256=sha256)
-    _flush_directory(target.parent)
-
-
-def _copy_in(source: Path, target: Path, *, sha256: str) -> None:
-    with staged() as temporary:
-        with source.open("rb") as reader, temporary.open("xb") as writer:
-            while chunk := reader.read(CHUNK_BYTES):
-                writer.write(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-        if digest_of(temporary) != sha256:
-            raise OSError(errno.EIO, "The copy is not the file that was verified", str(source))
-        shutil.copymode(source, temporary)
-        temporary.replace(target)
-    source.unlink()
-
-
-@contextmanager
-def staged(suffix: str = "") -> Iterator[Path]:
-    """A path for a temporary file on the media's file system; what is still there at the end is removed."""
-    directory = path_to(STAGING)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{secrets.token_hex(16)}{suffix}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def sweep_orphan_temporaries(older_than: timedelta = timedelta(hours=1)) -> int:
-    """Remove temporary files that a killed process left; returns how many went."""
-    limit = time.time() - older_than.total_seconds()
-    removed = 0
-    for name, stored_at in _walk(path_to(STAGING)):
-        if stored_at < limit:
-            delete(name)
-            removed += 1
-    return removed
-
-
-def stored_names(top: str) -> Iterator[tuple[str, float]]:
-    """Every file below ORIGINALS or RENDITIONS with the time (Unix seconds) at which it was stored."""
-    return _walk(path_to(top))
-
-
-def _walk(top: Path) -> Iterator[tuple[str, float]]:
-    root = path_to("")
-    for directory, _, names in os.walk(top):
-        for name in names:
-            path = Path(directory, name)
-            try:
-                yield path.relative_to(root).as_posix(), path.stat().st_mtime
-            except FileNotFoundError:  # renamed or removed since the directory was read
-                continue
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _make_directory(directory: Path) -> None:
-    """Make it and its parents; each is on disk before anything stands in it."""
-    if not directory.is_dir():
-        _make_directory(directory.parent)
-        directory.mkdir(exist_ok=True)
-        _flush_directory(directory.parent)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    store = stores()[0]
+    deadline = time.monotonic() + REMOVAL_PATIENCE_S
+    store.put(source, name, sha256=sha256, byte_size=byte_size)
+    while store.is_being_removed(name):  # by somebody who may not have seen that it is in use again
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, "It is being removed at this moment", name)
+        time.sleep(REMOVAL_POLL_S)
+        if not store.is_being_removed(name) and store.size_of(name) is None:
+            store.put(source, name, sha256=sha256, byte_size=byte_size)
+    source.unlink(missing_ok=True)

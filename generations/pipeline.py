@@ -237,14 +237,19 @@ def _call_each(job: Job, calls: list[Call], interim: Interim) -> list[tuple[Call
         interim.close()
         _conclude(job, calls[0].attempt, result)
         return [(calls[0], result)]
-    results = []
+    results, errors = [], []
     with ThreadPoolExecutor(len(calls), thread_name_prefix="slot") as pool:
         pending = {pool.submit(_call, job, call, interim): call for call in calls}
         for done in as_completed(pending):
+            if error := done.exception():  # ours, such as a full disk: it must not make the others' ends unknown
+                errors.append(error)
+                continue
             call, result = pending[done], done.result()
             _conclude(job, call.attempt, result)
             connection.close()  # the others may go on for a minute
             results.append((call, result))
+    if errors:
+        raise errors[0]
     return results
 
 

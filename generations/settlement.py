@@ -87,6 +87,13 @@ class Delivery:
 NOTHING = Delivery()
 
 
+def waiting_digests() -> set[str]:
+    """The SHA-256 of all bytes that wait in an attempt's row for the end of its job."""
+    waiting = Attempt.objects.filter(generation__in=Generation.objects.unfinished()).exclude(pictures=[])
+    pictures = [document for documents in waiting.values_list("pictures", flat=True) for document in documents]
+    return {facts["sha256"] for picture in pictures for facts in (picture["facts"], picture.get("poster")) if facts}
+
+
 def conclude_attempt(
     attempt: Attempt,
     generation: Generation,

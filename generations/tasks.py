@@ -3,16 +3,20 @@
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Min
 from django.utils import timezone
 
 from generations import leases, pipeline
 from generations.leases import LeaseLost
-from generations.models import Generation
+from generations.models import Attempt, Generation
 
 log = structlog.get_logger(__name__)
 
-# After an error of our own (a full disk, a database that went away) the spooled answer is still there to be adopted.
+# After an error of our own (a full disk, a bucket or a database that went away) the spooled answer is still there to
+# be adopted, however long it takes: the deadline ends no job whose answer has come. Each try decodes it again, so they
+# grow rare.
 REPAIR_DELAY_S = 5.0
+MAX_REPAIR_DELAY_S = 60.0
 
 
 @shared_task(name="generations.run_generation", lane="generations", is_wake_up=True)
@@ -53,9 +57,16 @@ def _work(lease: leases.Lease) -> None:
 
 def _park_for_repair(lease: leases.Lease) -> None:
     try:
-        leases.park(lease, delay_s=REPAIR_DELAY_S, stage="recovering")
+        leases.park(lease, delay_s=_repair_delay_s(lease), stage="recovering")
     except LeaseLost:
         log.warning("lease_lost")
+
+
+def _repair_delay_s(lease: leases.Lease) -> float:
+    open_calls = Attempt.objects.filter(generation=lease.generation_id, outcome=Attempt.SENT)
+    first_sent_at = open_calls.aggregate(first=Min("sent_at"))["first"]
+    age_s = (timezone.now() - first_sent_at).total_seconds() if first_sent_at else 0.0
+    return min(max(REPAIR_DELAY_S, age_s / 4), MAX_REPAIR_DELAY_S)
 
 
 def wake_if_parked(generation_id: int) -> None:

@@ -112,6 +112,35 @@ def database_url():
     )
 
 
+# --- S3 -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """One server for a worker of the suite; imported late, because it takes a second and few tests need it."""
+    from tests.s3 import S3Server
+
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _bucket(s3_server):
+    from tests.s3 import Bucket
+
+    return Bucket(s3_server)
+
+
+@pytest.fixture
+def bucket(_bucket, settings):
+    """An empty bucket in which this test's pictures are kept."""
+    _bucket.use(settings, "s3")
+    yield _bucket
+    _bucket.server.start()  # a test may have stopped it
+    _bucket.empty()
+
+
 # --- Races ---------------------------------------------------------------------------------------
 
 

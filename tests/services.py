@@ -1,4 +1,4 @@
-"""Before `run.py test --services`: do PostgreSQL and Redis answer? Makes the database if it is missing."""
+"""Before `run.py test --services`: do PostgreSQL and Redis answer? Makes the database if it is missing. S3 is ours."""
 
 import os
 import sys

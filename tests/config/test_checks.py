@@ -3,7 +3,7 @@
 import pytest
 from django.core.checks import registry
 
-from config.checks import SETTINGS, check_processes, check_production, check_values
+from config.checks import SETTINGS, check_processes, check_production, check_storage, check_values
 
 GOOD_KEY = "k" * 50
 
@@ -26,12 +26,12 @@ def production(settings):
 
 
 def test_the_checks_are_registered_under_their_tag():
-    assert {check_values, check_production, check_processes} <= set(registry.registry.get_checks())
+    assert {check_values, check_production, check_processes, check_storage} <= set(registry.registry.get_checks())
     assert SETTINGS in registry.registry.tags_available()
 
 
 def test_the_defaults_pass_every_check():
-    assert check_values() + check_production() + check_processes() == []
+    assert check_values() + check_production() + check_processes() + check_storage() == []
 
 
 def test_a_proper_production_passes_every_check(production):
@@ -118,6 +118,39 @@ def test_several_processes_are_warned_about_what_they_cannot_share(name, value, 
     settings.REDIS_URL = "redis://127.0.0.1:6379/0"
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
     assert check_processes() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "id"),
+    [
+        ({"MEDIA_STORES": ["disk"]}, "E030"),
+        ({"MEDIA_STORES": []}, "E030"),
+        ({"S3_BUCKET": "", "S3_ENDPOINT_URL": ""}, "E031"),
+        ({"S3_BUCKET": "", "MEDIA_STORES": ["files"]}, "E032"),
+        ({"S3_ENDPOINT_URL": "s3.example.com"}, "E033"),
+        ({"S3_PUBLIC_ENDPOINT_URL": "ftp://s3.example.com"}, "E033"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "E034"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "E034"),
+        ({"MEDIA_ACCEL_REDIRECT": "/protected/"}, "W030"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "W031"),
+    ],
+)
+def test_a_bucket_that_cannot_work_is_refused(changes, id, settings):
+    proper = {
+        "S3_BUCKET": "pictures",
+        "S3_ENDPOINT_URL": "https://s3.example.com",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "MEDIA_STORES": ["s3"],
+    }
+    for name, value in proper.items():
+        setattr(settings, name, value)
+    assert check_storage() == []
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    found = check_storage()
+    assert ids(found) == [f"plantain.{id}"]
+    assert found[0].hint
 
 
 def test_every_message_says_what_to_do(production):

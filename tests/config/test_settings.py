@@ -167,3 +167,26 @@ def test_another_host_is_the_sites_own_address(data_dir):
 def test_a_key_for_one_address_is_not_for_wisgates_other_one(environment, native, chat, tmp_path):
     found = read("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL", DATA_DIR=str(tmp_path), **environment)
     assert found == {"WISDOM_GATE_NATIVE_URL": native, "WISDOM_GATE_CHAT_URL": chat}
+
+
+def test_pictures_are_files_until_a_bucket_is_named(data_dir):
+    assert read("MEDIA_STORES", "S3_BUCKET", DATA_DIR=data_dir) == {"MEDIA_STORES": "['files']", "S3_BUCKET": ""}
+
+
+def test_a_bucket_takes_new_pictures_and_its_origin_stands_in_the_policy(data_dir, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("from-a-file\n")
+    bucket = {"S3_BUCKET": "pictures", "S3_REGION": "eu-central-1", "AWS_SECRET_ACCESS_KEY_FILE": str(file)}
+    names = ("MEDIA_STORES", "S3_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY", "CONTENT_SECURITY_POLICY")
+    values = read(*names, DATA_DIR=data_dir, **bucket)
+    endpoint = "https://s3.eu-central-1.amazonaws.com"
+    assert (values["MEDIA_STORES"], values["S3_ENDPOINT_URL"]) == ("['s3']", endpoint)
+    assert values["AWS_SECRET_ACCESS_KEY"] == "from-a-file"
+    directives = ast.literal_eval(values["CONTENT_SECURITY_POLICY"])["DIRECTIVES"]
+    assert directives["img-src"] == ["'self'", "blob:", "data:", endpoint]
+    assert directives["media-src"] == ["'self'", endpoint]
+    public = read(*names, DATA_DIR=data_dir, S3_PUBLIC_ENDPOINT_URL="https://media.example.com/", **bucket)
+    assert (
+        ast.literal_eval(public["CONTENT_SECURITY_POLICY"])["DIRECTIVES"]["media-src"][1] == "https://media.example.com"
+    )
+    assert read("MEDIA_STORES", DATA_DIR=data_dir, MEDIA_STORES="files, s3", **bucket) == "['files', 's3']"

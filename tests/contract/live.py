@@ -46,6 +46,21 @@ def database_url(data_dir: Path) -> Iterator[str]:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@contextmanager
+def media() -> Iterator[dict[str, str]]:
+    """Where its pictures are kept: files beside SQLite, and a bucket where the suite runs on the engines of scale."""
+    if connection.vendor == "sqlite":
+        yield {}
+        return
+    from tests.s3 import S3Server
+
+    server = S3Server()
+    try:
+        yield server.environment(server.make_bucket(f"plantain-live-{secrets.token_hex(4)}"))
+    finally:
+        server.stop()
+
+
 @dataclass
 class Instance:
     """What a test needs to talk to a running instance; `stats()` are the emulator's own counts."""
@@ -148,9 +163,9 @@ class Instance:
 @contextmanager
 def instance(data_dir: Path, **environment: str) -> Iterator[Instance]:
     """A migrated instance that is running; it ends with the block."""
-    ours = re.compile(r"^(WISDOM_GATE|EMULATOR|UPSTREAM|DATABASE_URL|CELERY|DATA_DIR)")
+    ours = re.compile(r"^(WISDOM_GATE|EMULATOR|UPSTREAM|DATABASE_URL|CELERY|DATA_DIR|S3_|AWS_|MEDIA_)")
     inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    with database_url(data_dir) as url:
+    with database_url(data_dir) as url, media() as where:
         env = {
             **inherited,
             "DATA_DIR": str(data_dir),
@@ -159,6 +174,7 @@ def instance(data_dir: Path, **environment: str) -> Iterator[Instance]:
             "EMULATOR_KEY": secrets.token_hex(16),
             "EMULATOR_LATENCY_S": "0",
             "LOG_FORMAT": "json",
+            **where,
             **environment,
         }
         live = Instance(data_dir, env)

@@ -11,6 +11,7 @@ from django.utils.http import http_date
 from gallery import delivery, storage
 from gallery.delivery import find_file, serve_file
 from gallery.errors import PictureUnavailable
+from gallery.files import Files
 from tests.gallery.pictures import encode_picture, keep_image, make_user, with_c2pa
 
 pytestmark = pytest.mark.django_db
@@ -102,8 +103,8 @@ def test_the_file_is_read_in_pieces(fetch, monkeypatch):
 
 def test_an_answer_that_is_never_read_closes_its_file(fetch, monkeypatch):
     files = []
-    open_stored = storage.open_stored
-    monkeypatch.setattr(storage, "open_stored", lambda name: files.append(open_stored(name)) or files[-1])
+    opened = Files.open
+    monkeypatch.setattr(Files, "open", lambda *args, **span: files.append(opened(*args, **span)) or files[-1])
     fetch().close()
     assert [file.closed for file in files] == [True]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery import storage
+from gallery import files, storage
 from tests.gallery.pictures import C2PA_CHUNK, encode_picture, with_c2pa, write_file
 
 
@@ -215,7 +215,7 @@ def test_a_process_killed_in_the_middle_of_a_copy_leaves_no_half_file_under_a_fi
 
     def put_and_die():
         open_path = Path.open
-        monkeypatch.setattr(storage, "CHUNK_BYTES", 32)
+        monkeypatch.setattr(files, "CHUNK_BYTES", 32)
         monkeypatch.setattr(
             Path, "open", lambda self, mode: FatalFile(io.FileIO(self)) if self == path else open_path(self, mode, 0)
         )
@@ -226,7 +226,7 @@ def test_a_process_killed_in_the_middle_of_a_copy_leaves_no_half_file_under_a_fi
     child.join()
     assert child.exitcode == -signal.SIGKILL
     [half] = files_below(settings.MEDIA_ROOT)
-    assert half.parent == storage.path_to(storage.STAGING)
+    assert half.parent == storage.path_to(files.STAGING)
     assert half.read_bytes() == data[:64]
     assert storage.path_to(storage.put_original(path, facts)).read_bytes() == data
     assert storage.sweep_orphan_temporaries(timedelta(0)) == 1

@@ -58,7 +58,7 @@ def test_a_missing_original_is_named_and_the_exit_status_is_1(image, verify):
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"x", lambda data: data[:20], lambda data: data + b"\0"])
 def test_a_changed_cut_or_grown_original_is_corrupt(settings, image, verify, damage):
-    path = storage.path_of(image.blob)
+    path = storage.path_to(image.blob.storage_name)
     path.write_bytes(damage(path.read_bytes()))
     before = snapshot(settings.MEDIA_ROOT)
     assert verify() == (1, {"checked": 1, "missing": [], "corrupt": [image.blob.storage_name], "orphaned": []})
@@ -80,7 +80,7 @@ def test_a_young_original_without_a_row_may_be_on_its_way(settings, verify):
 
 def test_the_right_bytes_under_another_name_are_an_orphan(image, verify):
     name = image.blob.storage_name.replace(".png", ".jpg")
-    storage.path_to(name).write_bytes(storage.path_of(image.blob).read_bytes())
+    storage.path_to(name).write_bytes(storage.path_to(image.blob.storage_name).read_bytes())
     make_old(name)
     assert verify() == (0, {"checked": 1, "missing": [], "corrupt": [], "orphaned": [name]})
 

@@ -91,9 +91,9 @@ def test_a_clip_is_kept_as_it_came_and_charged_once(
     assert (image.kind, image.image_size, image.aspect_ratio) == ("video", "720p", "16:9")
     assert (image.honours_aspect_ratio, image.honours_image_size) == (True, False)
     assert (blob.mime_type, (blob.width, blob.height), blob.duration_ms) == (mime_type, size, duration_ms)
-    assert storage.path_of(blob).read_bytes() == data
+    assert storage.path_to(blob.storage_name).read_bytes() == data
     assert (blob.poster.mime_type, (blob.poster.width, blob.poster.height)) == ("image/png", size)
-    assert verifier.run(verify_image, storage.path_of(blob.poster)).sha256 == blob.poster.sha256
+    assert verifier.run(verify_image, storage.path_to(blob.poster.storage_name)).sha256 == blob.poster.sha256
     assert audit() == []
 
 
@@ -235,7 +235,7 @@ def test_a_crash_behind_the_answer_pays_no_second_time(alice, served_by, monkeyp
     assert generation.status == Status.SUCCEEDED
     assert len(upstream.requests) == 1
     assert balance(alice)[1:] == (0, PRICE)
-    assert storage.path_of(generation.outputs.get().image.blob).read_bytes() == MP4
+    assert storage.path_to(generation.outputs.get().image.blob.storage_name).read_bytes() == MP4
     assert audit() == []
 
 
@@ -332,7 +332,7 @@ def test_verifyblobs_finds_clips_and_posters_whole(made, capsys):
     image = made(MP4)
     call_command("verifyblobs")
     assert "2 originals checked: 0 missing, 0 corrupt, 0 orphaned." in capsys.readouterr().out
-    storage.path_of(image.blob).write_bytes(b"other")
+    storage.path_to(image.blob.storage_name).write_bytes(b"other")
     with pytest.raises(CommandError, match="missing or corrupt"):
         call_command("verifyblobs")
 

@@ -1,19 +1,16 @@
-"""Compares what the database says of originals with what is on disk. Changes nothing."""
+"""Compares what the database says of originals with what is in the storage. Changes nothing."""
 
 import json
-import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
-from itertools import islice
 
 from django.core.management.base import BaseCommand, CommandError
 
 from gallery import storage
-from gallery.models import Blob, Rendition
+from gallery.errors import ObjectsAway
+from gallery.garbage import unclaimed_names
+from gallery.models import Blob
 
-ORPHAN_AGE = timedelta(hours=1)  # bytes are stored before their row, so a younger file may be a picture on its way
 BATCH = 500
 
 
@@ -39,8 +36,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: bool) -> None:
         report = Report()
-        _check_originals(report)
-        _find_orphans(report)
+        try:
+            _check_originals(report)
+            _find_orphans(report)
+        except ObjectsAway as error:
+            raise CommandError(f"Nothing can be said about what is kept: {error}", returncode=2) from error
         self.stdout.write(json.dumps(asdict(report)) if options["json"] else _as_text(report))
         if report.lost:
             raise CommandError("Originals are missing or corrupt: restore them from a backup.", returncode=1)
@@ -58,10 +58,13 @@ def _check_originals(report: Report) -> None:
     for blob in Blob.objects.order_by("pk").iterator(chunk_size=BATCH):
         report.checked += 1
         try:
-            is_whole = storage.digest_of(storage.path_of(blob)) == blob.sha256
+            with storage.open_stored(blob.storage_name) as file:
+                is_whole = storage.digest_of_stream(file) == blob.sha256
         except FileNotFoundError:
             report.missing.append(blob.storage_name)
             continue
+        except ObjectsAway:
+            raise
         except OSError:  # the disk cannot read it back
             is_whole = False
         if not is_whole:
@@ -69,20 +72,5 @@ def _check_originals(report: Report) -> None:
 
 
 def _find_orphans(report: Report) -> None:
-    originals = _old_names(storage.ORIGINALS)
-    while batch := list(islice(originals, BATCH)):
-        blobs = Blob.objects.filter(sha256__in={_digest_in(name) for name in batch})
-        report.orphaned += sorted(set(batch) - {blob.storage_name for blob in blobs})
-    copies = _old_names(storage.RENDITIONS)
-    while batch := list(islice(copies, BATCH)):
-        rows = Rendition.objects.select_related("blob").filter(blob__sha256__in={_digest_in(name) for name in batch})
-        report.orphaned += sorted(set(batch) - {row.storage_name for row in rows})
-
-
-def _old_names(top: str) -> Iterator[str]:
-    limit = time.time() - ORPHAN_AGE.total_seconds()
-    return (name for name, stored_at in storage.stored_names(top) if stored_at < limit)
-
-
-def _digest_in(name: str) -> str:
-    return name.rpartition("/")[2][:64]
+    for top in (storage.ORIGINALS, storage.RENDITIONS):
+        report.orphaned += sorted(unclaimed_names(top))

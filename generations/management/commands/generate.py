@@ -81,5 +81,6 @@ class Command(BaseCommand):
         blob = generation.shown_outputs.select_related("image__blob").get(index=0).image.blob
         suffix = blob.mime_type.rpartition("/")[2]
         target = out or Path(f"{generation.public_id}.{suffix}")
-        shutil.copyfile(storage.path_of(blob), target)
+        with storage.open_stored(blob.storage_name) as picture, target.open("wb") as file:
+            shutil.copyfileobj(picture, file)
         return target

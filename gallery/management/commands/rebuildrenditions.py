@@ -1,0 +1,34 @@
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from accounts.errors import ServiceError
+from gallery import renditions
+from gallery.models import Blob, Image
+
+BATCH = 200
+
+
+class Command(BaseCommand):
+    help = (
+        "Make the small copies that are missing, and anew those of an older recipe. May be interrupted: the next run"
+        " goes on where this one ended. A picture that could not be rendered is left alone for a quarter of an hour."
+    )
+
+    def handle(self, *args: object, **options: object) -> None:
+        made = failed = resting = 0
+        shown = Exists(Image.objects.filter(blob=OuterRef("pk")).exclude(kind="upload"))
+        is_poster = Exists(Blob.objects.filter(poster=OuterRef("pk")))
+        stills = Blob.objects.filter(shown | is_poster, poster=None).order_by("pk")
+        for blob in stills.iterator(chunk_size=BATCH):
+            if blob.unrenderable_until is not None and blob.unrenderable_until > timezone.now():
+                resting += 1
+                continue
+            try:
+                made += renditions.rebuild(blob)
+            except ServiceError as error:
+                failed += 1
+                self.stderr.write(f"{blob.storage_name}: {error.message} ({error.code})")
+        self.stdout.write(f"{made} copies made; {failed} pictures failed, {resting} are left alone for a while.")
+        if failed:
+            raise CommandError("Some copies could not be made; run it again later.", returncode=1)
