@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.errors import Conflict, InvalidInput
 from accounts.models import User
-from gallery.models import HIDDEN_KINDS, MAX_APPEAL_CHARS, Appeal, Image, Review, ReviewStep
+from gallery.models import HIDDEN_KINDS, MAX_APPEAL_CHARS, Appeal, Image, Review
 from gallery.review.steps import Place, Status, enter, place_of, refuse_stale, round_of, take_step
 
 APPEAL_WITHIN = timedelta(days=183)
@@ -113,17 +113,13 @@ def why_not_appealable(review: Review) -> str:
         return "Your appeal is being looked at."
     if review.image.review_status != Status.REJECTED or decision is None:
         return "There is no refusal to appeal against."
-    if decision.from_status == Status.APPEALED or Appeal.objects.filter(decision=decision).exists():
+    if decision.from_status == Status.APPEALED or hasattr(decision, "appeal"):
         return "You have appealed already, and another person has decided."
     if decision.reason is not None and not decision.reason.is_appealable:
         return "A decision for this reason cannot be appealed here."
     if decision.created_at + APPEAL_WITHIN < timezone.now():
         return f"An appeal is possible for {APPEAL_WITHIN.days} days; they are over."
     return ""
-
-
-def appealable_until(decision: ReviewStep) -> Any:
-    return decision.created_at + APPEAL_WITHIN
 
 
 def categories_of(codes: Iterable[str]) -> str:

@@ -3,11 +3,16 @@
 It is stored as it was at the decision; `as_dsa` gives it the field names of the Commission's Transparency Database.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
+from accounts.models import User
 from gallery.models import Reason, Review, ReviewStep, Statement
+from gallery.review.owners import APPEAL_WITHIN, why_not_appealable
+from gallery.review.steps import Status
 
 DETECTED_BY_RULE = ("flag", "block")
 NOTICE = "SOURCE_TYPE_OTHER_NOTIFICATION"
@@ -43,6 +48,32 @@ def _facts(step: ReviewStep, *, is_detected: bool, is_reported: bool) -> str:
     people = "Two people looked at it, one after the other." if step.proposed else "A person looked at it."
     wrote = f' The reviewer wrote: "{step.note}"' if step.note else ""
     return f"{occasion} {people}{wrote}"
+
+
+def statements_of(owner: User) -> QuerySet[Statement]:
+    """What an owner was told, the latest first; what was taken back within the half minute was never told."""
+    told = Statement.objects.filter(owner=owner, step__undone_by=None).order_by("-pk")
+    return told.select_related(
+        "step__reason", "step__review__image", "step__review__decision__reason", "step__review__decision__appeal"
+    )
+
+
+def is_in_force(statement: Statement) -> bool:
+    """Whether the restriction holds still: it is the present decision, or an appeal against it is open or was lost."""
+    review = statement.step.review
+    status = review.image.review_status
+    if status not in (Status.REJECTED, Status.QUARANTINED, Status.APPEALED) or review.decision is None:
+        return False
+    return statement.step_id in (review.decision_id, review.decision.decision_before_id)
+
+
+def appealable_until(statement: Statement) -> datetime | None:
+    """Until when its owner may appeal; None when they cannot."""
+    step = statement.step
+    review = step.review
+    if review.decision_id != step.pk or why_not_appealable(review):
+        return None
+    return step.created_at + APPEAL_WITHIN
 
 
 def as_dsa(statement: Statement) -> dict[str, Any]:
