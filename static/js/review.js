@@ -11,6 +11,7 @@ const ANNOUNCED_S = [60, 15];
 
 let ahead = Promise.resolve(undefined); // the next picture's element, null when there is none, undefined when it failed
 let skipped = []; // ids that were put off here, the latest last
+let decided = []; // ids whose decision may not have arrived at the server yet, the latest last
 let last = null; // the last decision: {element, done}, until it cannot be taken back any more
 let deadline = 0;
 let renewedAt = 0;
@@ -85,7 +86,8 @@ function current() {
 
 function loadNext() {
   const address = new URL(place.dataset.next, location.href);
-  for (const id of [exam()?.dataset.id, ...skipped.slice(-40)]) if (id) address.searchParams.append("not", id);
+  const seen = [exam()?.dataset.id, ...decided.slice(-10), ...skipped.slice(-35)];
+  for (const id of seen) if (id) address.searchParams.append("not", id);
   return load(address);
 }
 
@@ -130,11 +132,12 @@ function decide(verb) {
     data.set("verb", verb);
     const { id, name, undo } = exam().dataset;
     const address = form().action;
+    decided.push(id);
     const before = await advance();
-    if (!before) return;
+    if (!before) return void decided.pop();
     const line = queue?.querySelector(`[data-id="${CSS.escape(id)}"]`);
     if (line) line.hidden = true;
-    const decision = { element: before, undo, line, box: null };
+    const decision = { id, element: before, undo, line, box: null };
     decision.done = post(address, data).catch((error) => {
       failed(decision, error, name);
       return null;
@@ -167,6 +170,7 @@ function hasKeys() {
 
 function failed(decision, error, name) {
   decision.box?.remove();
+  decided = decided.filter((id) => id !== decision.id);
   if (last === decision) last = null;
   const isDecided = error instanceof Refused && [403, 404, 409].includes(error.status);
   if (decision.line) decision.line.hidden = isDecided && error.code !== "claim_lost";
@@ -190,6 +194,7 @@ async function undo() {
     await post(decision.undo, { version: done.version });
     const element = await load(decision.undo.replace(/undo\/$/, ""));
     if (decision.line) decision.line.hidden = false;
+    decided = decided.filter((id) => id !== decision.id);
     bringBack(element);
     say.textContent = "Taken back. The picture is here again.";
   } catch (error) {
@@ -287,6 +292,10 @@ place.addEventListener("submit", (event) => {
 place.addEventListener("click", (event) => {
   const button = event.target.closest("[data-show]");
   if (button) toggle(button);
+});
+// Out of the note by Escape, so that the single keys work again.
+place.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target.matches("textarea")) document.getElementById("stage").focus();
 });
 place.addEventListener("change", (event) => {
   if (event.target.name === "reason") document.getElementById("reason-missing").hidden = true;
