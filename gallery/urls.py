@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from gallery import review_views, views
+from gallery import publication_views, review_views, views
 
 app_name = "gallery"
 urlpatterns = [
@@ -11,6 +11,9 @@ urlpatterns = [
     path("images/<uuid:public_id>/trash/", views.trash_image, name="trash_image"),
     path("images/<uuid:public_id>/restore/", views.restore_image, name="restore_image"),
     path("images/<uuid:public_id>/edit/", views.edit_image, name="edit_image"),
+    path("images/<uuid:public_id>/publish/", publication_views.publish, name="publish_image"),
+    path("images/<uuid:public_id>/withdraw/", publication_views.withdraw, name="withdraw_image"),
+    path("images/<uuid:public_id>/appeal/", publication_views.appeal, name="appeal_image"),
     path("review/", review_views.desk_page, name="review"),
     path("review/settings/", review_views.desk_settings, name="review_settings"),
     path("review/figures/", review_views.review_figures, name="review_figures"),
