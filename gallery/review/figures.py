@@ -62,6 +62,11 @@ class ReviewFigures:
     exposure: list[Exposure]
 
     @property
+    def oldest_s(self) -> float:
+        """0 when nothing waits."""
+        return (timezone.now() - self.oldest_at).total_seconds() if self.oldest_at else 0.0
+
+    @property
     def p50_ms(self) -> int | None:
         return None if self.p50_s is None else round(self.p50_s * 1000)
 
