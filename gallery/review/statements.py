@@ -6,7 +6,6 @@ It is stored as it was at the decision; `as_dsa` gives it the field names of the
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from accounts.models import User
@@ -94,7 +93,6 @@ def as_dsa(statement: Statement) -> dict[str, Any]:
     return {
         "decision_visibility": ["DECISION_VISIBILITY_CONTENT_DISABLED"],
         "decision_ground": "DECISION_GROUND_ILLEGAL_CONTENT" if is_illegal else "DECISION_GROUND_INCOMPATIBLE_CONTENT",
-        "decision_ground_reference_url": f"{settings.SITE_URL}/docs/moderation",
         **grounds,
         "category": reason.dsa_category,
         "content_type": ["CONTENT_TYPE_SYNTHETIC_MEDIA"],

@@ -56,13 +56,12 @@ function prefetch() {
 
 /** Put an element on the stage, begin its clock, and say what it is. */
 function show(element) {
-  const started = performance.now();
   place.replaceChildren(element);
   mark();
   const stage = document.getElementById("stage") ?? place.querySelector("h2");
   stage?.focus({ preventScroll: matchMedia("(min-width: 820px)").matches });
   startClock();
-  requestAnimationFrame(() => performance.measure("next-shown", { start: started }));
+  requestAnimationFrame(() => performance.measure("next-shown", { start: pressedAt })); // the benchmark reads it
   if (exam() && performance.now() - (element.loadedAt ?? 0) > 5_000) renew();
 }
 
@@ -109,9 +108,11 @@ async function advance() {
 }
 
 let moving = false;
+let pressedAt = 0;
 async function alone(action) {
   if (moving || !exam()) return; // the second press of a key meets no picture that was not looked at
   moving = true;
+  pressedAt = performance.now();
   try {
     await action();
   } finally {

@@ -175,7 +175,6 @@ def test_statements_have_the_names_of_the_dsa_database(api, alice, bob, ines):
     assert body["dsa"] == {
         "decision_visibility": ["DECISION_VISIBILITY_CONTENT_DISABLED"],
         "decision_ground": "DECISION_GROUND_INCOMPATIBLE_CONTENT",
-        "decision_ground_reference_url": body["dsa"]["decision_ground_reference_url"],
         "incompatible_content_ground": "Terms of use: rights of others",
         "incompatible_content_explanation": "The picture shows a brand, a trademark or somebody else's work.",
         "incompatible_content_illegal": "No",
