@@ -1,6 +1,6 @@
 """A reviewer without a mouse: run.py bench review_desk [--pictures 100]
 
-Decides that many pictures in Chromium by single keys alone, and prints how long it took from the key to the next picture.
+Decides that many pictures in Chromium by single keys, and prints how long it took from the key to the next picture.
 More than 150 ms at the 95th percentile, or a picture that is not decided at the end, is exit 1.
 """
 
@@ -36,7 +36,8 @@ owner = create_account(email="maker@example.org", password={password!r}, name="M
 for number in range({count}):
     colour = f"#{{(number * 7919) % 0xFFFFFF:06x}}"
     data = encode_picture("png", size=(1264, 848), colour=colour)
-    image = keep_image(owner, Path({directory!r}) / "spool", data, prompt=f"A disc, number {{number}}", caption="A disc.")
+    words = dict(prompt=f"A disc, number {{number}}", caption="A disc.")
+    image = keep_image(owner, Path({directory!r}) / "spool", data, **words)
     owners.request_publication(owner=owner, public_id=image.public_id, visibility="public")
 """
 COUNT = """

@@ -89,7 +89,7 @@ class BulkBody(StrictBody):
 class QueueQuery(QueryParameters):
     """Which pictures of the queue."""
 
-    source = serializers.ChoiceField(
+    source = serializers.ChoiceField(  # type: ignore[assignment]
         ["request", "rule", "report", "appeal", "second_look", "post"], required=False, help_text="Why it waits."
     )
 
@@ -127,7 +127,7 @@ class ReviewSerializer(serializers.Serializer[Review]):
     version = serializers.IntegerField(help_text="To be sent with every decision.")
     review_status = serializers.ChoiceField(Image.ReviewStatus.values)
     visibility = serializers.ChoiceField(Image.Visibility.values, help_text="As its owner asks.")
-    source = serializers.CharField(allow_blank=True, help_text="Why it waits, or waited last.")
+    source = serializers.CharField(allow_blank=True, help_text="Why it waits, or waited.")  # type: ignore[assignment]
     risk = serializers.IntegerField(help_text="0 to 100; the queue is in this order, then by age.")
     queued_at = serializers.DateTimeField(allow_null=True, help_text="Null: it waits for nothing.")
     due_at = serializers.DateTimeField(allow_null=True)

@@ -178,7 +178,7 @@ class ReviewQueue(ReviewerView):
 
 
 def _error_body(error: ServiceError | None) -> dict[str, Any] | None:
-    return error and {**error.facts, "code": error.code, "detail": error.message}
+    return None if error is None else {**error.facts, "code": error.code, "detail": error.message}
 
 
 class ReviewClaim(ReviewerView):
