@@ -12,6 +12,8 @@ from django.utils.crypto import constant_time_compare
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from gallery.review import figures as review_figures
+from gallery.review.figures import ReviewFigures
 from generations import health
 from generations.health import Figures, Health, UpstreamHealth
 
@@ -40,9 +42,42 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if body is None:
         registry = CollectorRegistry()
         registry.register(Figured(health.health()))
+        registry.register(ReviewFigured(review_figures.figures()))
         body = generate_latest(registry)
         cache.set("metrics", body, KEPT_S)
     return HttpResponse(body, content_type=CONTENT_TYPE)
+
+
+class ReviewFigured:
+    """The review's figures as metrics; decisions are those of the last day. Reviewers are in none of them."""
+
+    def __init__(self, figures: ReviewFigures) -> None:
+        self.figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        found = self.figures
+        for name, text, value in (
+            ("plantain_review_waiting", "Pictures that wait for a reviewer.", found.waiting),
+            ("plantain_review_waiting_high_risk", "Of these, those of high risk.", found.waiting_high_risk),
+            ("plantain_review_overdue", "Of these, those that wait longer than promised.", found.overdue),
+            ("plantain_review_oldest_seconds", "How long the oldest one has waited.", found.oldest_s),
+            ("plantain_review_decisions", "Decisions of the last day.", found.decided),
+            ("plantain_review_decisions_late", "Of these, those later than promised.", found.decided_late),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        waits = GaugeMetricFamily(
+            "plantain_review_wait_seconds", "From the queue to the decision, within the last day.", labels=["quantile"]
+        )
+        for quantile, seconds in (("0.5", found.p50_s), ("0.9", found.p90_s)):
+            if seconds is not None:
+                waits.add_metric([quantile], seconds)
+        yield waits
+        precision = GaugeMetricFamily(
+            "plantain_review_rule_precision_ratio", "Refused of what a rule has marked, 30 days.", labels=["rule"]
+        )
+        for rule in found.rules:
+            precision.add_metric([rule.rule], rule.upheld / rule.marked)
+        yield precision
 
 
 class Figured:

@@ -345,6 +345,11 @@ if S3_BUCKET:
     }
 STORAGES["default"] = STORAGES.get("".join(MEDIA_STORES[:1]), STORAGES["files"])
 
+# --- Review ---------------------------------------------------------------------------------------
+
+REVIEW_MODE = env.str("REVIEW_MODE", "pre")
+REPORTS_TO_REVIEW = env.int("REPORTS_TO_REVIEW", 3)
+
 # --- Delivery ------------------------------------------------------------------------------------
 
 MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT

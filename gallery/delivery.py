@@ -28,6 +28,7 @@ PRIVATE = "private, max-age=300"
 SIGNED_S = 300
 MARGIN_S = 60  # an address that a browser has kept is still good when it is used
 RETRY_S = 10
+UNKEPT = "private, no-store"  # what is looked at for others
 # What the answer depends on besides the address: a browser that changes hands must not show the last user's picture.
 VARY = "Authorization, Cookie, x-goog-api-key"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from gallery.models import Image
+from gallery.publication import state_of
 from gallery.renditions import LONG_SIDES
 
 # What is longer is cut to these in the grid, and a plate names its true shape.
@@ -51,6 +52,7 @@ class Tile:
     sizes: str
     day: date
     clip: Clip | None = None
+    state: str = ""  # its plate in the review: "In review", "Not published", "Public"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def tile_of(image: Image) -> Tile:
         sizes=sizes if is_cut else f"auto, {sizes}",
         day=image.created_at.date(),
         clip=clip_of(image),
+        state=state_of(image),
     )
 
 

@@ -17,7 +17,8 @@ from django.views.decorators.http import require_safe
 from accounts.models import Transfer, User
 from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
-from gallery.models import Image
+from gallery.models import HIDDEN_KINDS, Image
+from gallery.publication import publication_of
 from gallery.renditions import LONG_SIDES
 from gallery.tiles import (
     Tile,
@@ -109,6 +110,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "newer": newer,
         "older": older,
         "here": tile_of(picture),
+        "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
         **_lineage(user, made_by),
         **(_receipt(user, made_by) if made_by else {}),
     }

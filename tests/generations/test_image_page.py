@@ -170,12 +170,12 @@ def test_it_is_for_its_owner_alone(make, bob, staff, stranger):
     assert answer["Location"] == f"/accounts/login/?next=/images/{image.public_id}/"
 
 
-def test_it_costs_seven_queries_with_or_without_neighbours(browser, make, django_assert_num_queries):
+def test_it_costs_eight_queries_with_or_without_neighbours(browser, make, django_assert_num_queries):
     image = make()
     page_of(browser, image)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         page_of(browser, image)
     make()
     make()
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         page_of(browser, image)
