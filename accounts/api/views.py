@@ -1,4 +1,4 @@
-"""REST for the statement and for API keys: parse, call one service, render."""
+"""REST for API keys: parse, call one service, render. The statement is in statements.py."""
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -7,27 +7,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import keys, ledger
+from accounts import keys
 from accounts.api.authentication import caller, key_of
-from accounts.api.serializers import ApiKeySerializer, EntrySerializer, IssuedKeySerializer, NewKeySerializer
-from accounts.models import ApiKey, Entry
-
-
-class LedgerList(ListAPIView):
-    """The caller's statement, newest line first."""
-
-    required_scopes = {"GET": "account"}
-    serializer_class = EntrySerializer
-    # Not the id: lines are numbered within their account, and the index on (account, version) serves the page.
-    ordering = "-version"
-
-    def get_queryset(self) -> QuerySet[Entry]:
-        return ledger.statement(caller(self.request))
-
-    @extend_schema(operation_id="ledger_list")
-    def get(self, request: Request) -> Response:
-        """The caller's statement, newest line first."""
-        return self.list(request)
+from accounts.api.serializers import ApiKeySerializer, IssuedKeySerializer, NewKeySerializer
+from accounts.models import ApiKey
 
 
 class ApiKeyList(ListAPIView):

@@ -1,0 +1,191 @@
+"""A user's statement: pages of lines with filters, and which lines belong to a period of time.
+
+Lines are numbered without gaps and never change, so a place is a number and page 10,000 costs what page 1 does. A
+period is a run of such numbers, whatever the clock did: each line belongs to one month, and a month's closing balance is
+the next one's opening balance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+from django.db.models import F, Q, QuerySet
+
+from accounts.errors import InvalidInput
+from accounts.models import Entry, LedgerAccount, User
+from accounts.periods import Period
+
+CHUNK = 2_000  # lines that an export reads at once
+
+# What each kind of line does to a wallet. It is asked of the line itself, where indexes find the rare kinds.
+ADDED, CHARGED = Q(posted_delta__gt=0), Q(posted_delta__lt=0)
+KINDS: dict[str, Q] = {
+    "grant": ADDED & Q(transfer__refunds=None),
+    "hold": Q(pending_delta__gt=0),
+    "capture": CHARGED,
+    "release": Q(posted_delta=0, pending_delta__lt=0),
+    "refund": ADDED & Q(transfer__refunds__isnull=False),
+}
+SIGNS = {"added": ADDED, "charged": CHARGED}
+
+
+class Range(NamedTuple):
+    """Lines after number `after`, up to and including number `last`."""
+
+    after: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which lines: of a kind of KINDS, "added" or "charged", of one job, of a period; empty is any."""
+
+    kind: str = ""
+    sign: str = ""
+    reference: str = ""
+    period: Period = field(default_factory=Period)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("kind", KINDS), ("sign", SIGNS)):
+            value = getattr(self, name)
+            if value and value not in allowed:
+                raise InvalidInput.of(name, f"{name} is one of {', '.join(allowed)}.")
+        if len(self.reference) > 100 or "\x00" in self.reference:
+            raise InvalidInput.of("reference", "reference is the id of a generation.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Lines, newest first; `newer` and `older` are the numbers to go on from, None at an end."""
+
+    lines: list[Entry]
+    newer: int | None
+    older: int | None
+
+
+class Line(NamedTuple):
+    """One line as an export has it; amounts in micro-USD."""
+
+    number: int
+    created_at: datetime
+    code: str
+    posted_change: int
+    posted_after: int
+    held_change: int
+    held_after: int
+    reference: str
+    price_id: int | None
+    transfer_id: str
+    reason: str
+
+
+def lines_of(user: User, filters: Filters) -> QuerySet[Entry]:
+    """The lines that fit, each with `available_change` and `available_after`; the caller orders them by `version`."""
+    lines = (
+        Entry.objects.filter(account__owner=user)
+        .select_related("transfer", "account")
+        .annotate(
+            available_change=F("posted_delta") - F("pending_delta"),
+            available_after=F("posted_after") - F("pending_after"),
+        )
+    )
+    if filters.kind:
+        lines = lines.filter(KINDS[filters.kind])
+    if filters.sign:
+        lines = lines.filter(SIGNS[filters.sign])
+    if filters.reference:
+        lines = lines.filter(transfer__reference=filters.reference)
+    if filters.period.start or filters.period.end:
+        after, last = range_of(user, filters.period)
+        lines = lines.filter(version__gt=after, version__lte=last)
+    return lines
+
+
+def page_of(
+    user: User, filters: Filters, *, limit: int, before: int | None = None, after: int | None = None
+) -> Page:
+    """`limit` lines before a number, or the ones next after it, or the newest."""
+    lines = lines_of(user, filters)
+    if after is not None:
+        found = list(lines.filter(version__gt=after).order_by("version")[: limit + 1])
+        page = found[:limit][::-1]
+        return Page(
+            lines=page,
+            newer=page[0].version if len(found) > limit else None,
+            older=page[-1].version if page else None,
+        )
+    if before is not None:
+        lines = lines.filter(version__lt=before)
+    found = list(lines.order_by("-version")[: limit + 1])
+    page = found[:limit]
+    newer = page[0].version if page else (before or 1) - 1
+    return Page(
+        lines=page,
+        newer=newer if before is not None else None,
+        older=page[-1].version if len(found) > limit else None,
+    )
+
+
+def range_of(user: User, period: Period) -> Range:
+    """The numbers of the lines that belong to a period."""
+    wallet = LedgerAccount.objects.filter(owner=user).values_list("pk", "version").first()
+    if wallet is None:
+        return Range(0, 0)
+    pk, last = wallet
+    starts_at, ends_at = period.starts_at, period.ends_at
+    return Range(
+        after=_count_before(pk, last, starts_at) if starts_at else 0,
+        last=_count_before(pk, last, ends_at) if ends_at else last,
+    )
+
+
+def read_range(user: User, lines: Range) -> Iterator[list[Line]]:
+    """The lines of a range, oldest first, in pieces; no transaction is open between two of them.
+
+    A line is never changed and none comes in between, so the pieces are of one moment all the same.
+    """
+    rows = (
+        Entry.objects.filter(account__owner=user)
+        .order_by("version")
+        .values_list(
+            *("version", "created_at", "transfer__code", "posted_delta", "posted_after"),
+            *("pending_delta", "pending_after", "transfer__reference", "transfer__price_id"),
+            *("transfer_id", "transfer__reason"),
+        )
+    )
+    after = lines.after
+    while after < lines.last:
+        piece = [Line(*row) for row in rows.filter(version__gt=after, version__lte=min(after + CHUNK, lines.last))]
+        yield piece
+        after += CHUNK
+
+
+def balance_at(user: User, number: int) -> tuple[int, int]:
+    """What was posted and what was held after the line of this number; nothing before the first line."""
+    rows = Entry.objects.filter(account__owner=user, version=number)
+    return rows.values_list("posted_after", "pending_after").first() or (0, 0)
+
+
+def _count_before(account_id: int, last: int, moment: datetime) -> int:
+    """How many of the first `last` lines were written before a moment: a binary search over the numbers.
+
+    One statement of about 20 look-ups in the index on (account, version); an index on the time would cost every hold.
+    A clock that once jumped back puts the lines around that moment into one of two neighbouring periods, never into
+    both: the search for a later moment ends at the same number or at a higher one.
+    """
+    entry = connection.ops.quote_name(Entry._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE search(low, high) AS ("  # noqa: S608 - the name is our own table's
+            f" SELECT CAST(0 AS BIGINT), CAST(%s AS BIGINT)"
+            f" UNION ALL"
+            f" SELECT CASE WHEN is_before THEN mid ELSE low END, CASE WHEN is_before THEN high ELSE mid - 1 END FROM ("
+            f"  SELECT low, high, (low + high + 1) / 2 AS mid, (SELECT e.created_at FROM {entry} e"
+            f"   WHERE e.account_id = %s AND e.version = (low + high + 1) / 2) < %s AS is_before"
+            f"  FROM search WHERE low < high) step"
+            f") SELECT low FROM search WHERE low = high",
+            [last, account_id, connection.ops.adapt_datetimefield_value(moment)],
+        )
+        return cursor.fetchone()[0]
