@@ -45,7 +45,7 @@ class Period:
 
 
 def parse_period(*, month: str = "", first: str = "", last: str = "", time_zone: str = "") -> Period:
-    """A month ("2026-11"), or a first and a last day, each of which may be left out. Raises InvalidInput naming them."""
+    """A month ("2026-11"), or a first and a last day, each of which may be left out. Raises InvalidInput."""
     problems: list[FieldError] = []
 
     def read_day(field: str, text: str) -> date | None:

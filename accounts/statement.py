@@ -1,8 +1,8 @@
 """A user's statement: pages of lines with filters, and which lines belong to a period of time.
 
 Lines are numbered without gaps and never change, so a place is a number and page 10,000 costs what page 1 does. A
-period is a run of such numbers, whatever the clock did: each line belongs to one month, and a month's closing balance is
-the next one's opening balance.
+period is a run of such numbers, whatever the clock did: each line belongs to one month, and a month's closing balance
+is the next one's opening balance.
 """
 
 from collections.abc import Iterator
@@ -103,9 +103,7 @@ def lines_of(user: User, filters: Filters) -> QuerySet[Entry]:
     return lines
 
 
-def page_of(
-    user: User, filters: Filters, *, limit: int, before: int | None = None, after: int | None = None
-) -> Page:
+def page_of(user: User, filters: Filters, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
     """`limit` lines before a number, or the ones next after it, or the newest."""
     lines = lines_of(user, filters)
     if after is not None:
@@ -175,17 +173,17 @@ def _count_before(account_id: int, last: int, moment: datetime) -> int:
     A clock that once jumped back puts the lines around that moment into one of two neighbouring periods, never into
     both: the search for a later moment ends at the same number or at a higher one.
     """
-    entry = connection.ops.quote_name(Entry._meta.db_table)
+    entry, at = connection.ops.quote_name(Entry._meta.db_table), connection.ops.adapt_datetimefield_value(moment)
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH RECURSIVE search(low, high) AS ("  # noqa: S608 - the name is our own table's
             f" SELECT CAST(0 AS BIGINT), CAST(%s AS BIGINT)"
             f" UNION ALL"
-            f" SELECT CASE WHEN is_before THEN mid ELSE low END, CASE WHEN is_before THEN high ELSE mid - 1 END FROM ("
-            f"  SELECT low, high, (low + high + 1) / 2 AS mid, (SELECT e.created_at FROM {entry} e"
-            f"   WHERE e.account_id = %s AND e.version = (low + high + 1) / 2) < %s AS is_before"
-            f"  FROM search WHERE low < high) step"
-            f") SELECT low FROM search WHERE low = high",
-            [last, account_id, connection.ops.adapt_datetimefield_value(moment)],
+            f" SELECT CASE WHEN line.created_at < %s THEN line.version ELSE low END,"
+            f" CASE WHEN line.created_at < %s THEN high ELSE line.version - 1 END"
+            f" FROM search JOIN {entry} line ON line.account_id = %s AND line.version = (low + high + 1) / 2"
+            f" WHERE low < high) "
+            f"SELECT MAX(low) FROM search",
+            [last, at, at, account_id],
         )
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""What somebody used in a period, by day and model, from the ledger alone: what was captured, less what was refunded."""
+"""What somebody used in a period, by day and model, from the ledger alone: captures less refunds."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -48,6 +48,7 @@ def usage_of(user: User, period: Period) -> Usage:
     after, last = statement.range_of(user, period)
     lines = Entry.objects.filter(account__owner=user, version__gt=after, version__lte=last)
     captured = Q(transfer__code="capture")
+    each = F("transfer__amount_micros") / F("transfer__price__amount_micros")  # whole pictures at their row's price
     rows = (
         lines.filter(captured | Q(transfer__code="refund"))
         .annotate(
@@ -57,8 +58,7 @@ def usage_of(user: User, period: Period) -> Usage:
         )
         .values("day", "model", "unit")
         .annotate(
-            # A capture is for whole pictures at the price of its row.
-            pictures=Sum(F("transfer__amount_micros") / F("transfer__price__amount_micros"), filter=captured, default=0),
+            pictures=Sum(each, filter=captured, default=0),
             spent=-Sum("posted_delta"),
         )
         .order_by("day", "model", "unit")

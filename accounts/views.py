@@ -100,7 +100,6 @@ def ledger(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/ledger.html", context, status=400 if problem else 200)
 
 
-@never_cache
 @login_required
 @require_safe
 def statement_file(request: HttpRequest, form: str) -> HttpResponseBase:

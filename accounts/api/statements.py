@@ -51,7 +51,8 @@ class LedgerList(ListAPIView):
 
     def get_queryset(self) -> QuerySet[Entry]:
         parameters = [
-            parameter["name"] for parameter in self.paginator.get_schema_operation_parameters(self)  # type: ignore[union-attr, attr-defined]
+            parameter["name"]
+            for parameter in self.paginator.get_schema_operation_parameters(self)  # type: ignore[union-attr, attr-defined]
         ]
         sent = _read(self.request, also=("kind", "sign", "reference", *parameters))
         filters = Filters(
