@@ -78,6 +78,14 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_whole(blob: "Blob") -> bool:
+    """Whether the stored original is there and has the digest of its row."""
+    try:
+        return digest_of(path_of(blob)) == blob.sha256
+    except OSError:
+        return False
+
+
 def put_original(source: Path, facts: ImageFacts | VideoFacts) -> str:
     """Keep a verified file byte for byte; returns its name. Moves `source`, see `put`."""
     name = original_name(facts.sha256, mime_type=facts.mime_type)

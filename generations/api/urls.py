@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from generations.api import views
+from generations.api import receipts, views
 from generations.api.waiting import streams_events, waits_when_asked
 
 ID = r"(?P<public_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -16,6 +16,7 @@ urlpatterns = [
     re_path(
         rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"
     ),
+    re_path(rf"^images/{ID}/receipt/?$", receipts.ImageReceipt.as_view(), name="image-receipt"),
     re_path(r"^account/?$", views.Account.as_view(), name="account"),
     re_path(r"^account/limits/?$", views.AccountLimits.as_view(), name="account-limits"),
 ]

@@ -167,3 +167,18 @@ def test_another_host_is_the_sites_own_address(data_dir):
 def test_a_key_for_one_address_is_not_for_wisgates_other_one(environment, native, chat, tmp_path):
     found = read("WISDOM_GATE_NATIVE_URL", "WISDOM_GATE_CHAT_URL", DATA_DIR=str(tmp_path), **environment)
     assert found == {"WISDOM_GATE_NATIVE_URL": native, "WISDOM_GATE_CHAT_URL": chat}
+
+
+def test_receipts_are_signed_with_a_key_that_is_made_once(data_dir):
+    first, second = (read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir) for _ in range(2))
+    assert first == second != read("RECEIPT_SIGNING_KEYS", DATA_DIR=f"{data_dir}/another")
+
+
+def test_signing_keys_are_in_their_order_and_refused_when_malformed(data_dir):
+    keys = f"new:{'n' * 32}, old-1:{'o' * 32}"
+    assert read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=keys) == str(
+        {"new": "n" * 32, "old-1": "o" * 32}
+    )
+    for wrong in ("secret", f"new:{'n' * 31}", f"new:{'n' * 32},new:{'o' * 32}", f":{'n' * 32}"):
+        said = read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=wrong)
+        assert "RECEIPT_SIGNING_KEYS is a list of id:secret" in said
