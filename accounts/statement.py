@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import BigIntegerField, F, Q, QuerySet, Value
+from django.db.models.expressions import RawSQL
 
 from accounts.errors import InvalidInput
 from accounts.models import Entry, LedgerAccount, User
@@ -97,10 +98,7 @@ def lines_of(user: User, filters: Filters) -> QuerySet[Entry]:
         lines = lines.filter(SIGNS[filters.sign])
     if filters.reference:
         lines = lines.filter(transfer__reference=filters.reference)
-    if filters.period.start or filters.period.end:
-        after, last = range_of(user, filters.period)
-        lines = lines.filter(version__gt=after, version__lte=last)
-    return lines
+    return within(lines, user, filters.period)
 
 
 def page_of(user: User, filters: Filters, *, limit: int, before: int | None = None, after: int | None = None) -> Page:
@@ -126,17 +124,21 @@ def page_of(user: User, filters: Filters, *, limit: int, before: int | None = No
     )
 
 
+def within(lines: QuerySet[Entry], user: User, period: Period) -> QuerySet[Entry]:
+    """Those of the user's lines that belong to a period; costs no query of its own."""
+    if period.starts_at:
+        lines = lines.filter(version__gt=_count_before(user, period.starts_at))
+    if period.ends_at:
+        lines = lines.filter(version__lte=_count_before(user, period.ends_at))
+    return lines
+
+
 def range_of(user: User, period: Period) -> Range:
     """The numbers of the lines that belong to a period."""
-    wallet = LedgerAccount.objects.filter(owner=user).values_list("pk", "version").first()
-    if wallet is None:
-        return Range(0, 0)
-    pk, last = wallet
-    starts_at, ends_at = period.starts_at, period.ends_at
-    return Range(
-        after=_count_before(pk, last, starts_at) if starts_at else 0,
-        last=_count_before(pk, last, ends_at) if ends_at else last,
-    )
+    after = _count_before(user, period.starts_at) if period.starts_at else Value(0, BigIntegerField())
+    last = _count_before(user, period.ends_at) if period.ends_at else F("version")
+    found = LedgerAccount.objects.filter(owner=user).values_list(after, last).first()
+    return Range(*found) if found else Range(0, 0)
 
 
 def read_range(user: User, lines: Range) -> Iterator[list[Line]]:
@@ -166,24 +168,24 @@ def balance_at(user: User, number: int) -> tuple[int, int]:
     return rows.values_list("posted_after", "pending_after").first() or (0, 0)
 
 
-def _count_before(account_id: int, last: int, moment: datetime) -> int:
-    """How many of the first `last` lines were written before a moment: a binary search over the numbers.
+def _count_before(user: User, moment: datetime) -> RawSQL:
+    """How many of a user's lines were written before a moment: a binary search over their numbers.
 
-    One statement of about 20 look-ups in the index on (account, version); an index on the time would cost every hold.
-    A clock that once jumped back puts the lines around that moment into one of two neighbouring periods, never into
-    both: the search for a later moment ends at the same number or at a higher one.
+    About 20 look-ups in the index on (account, version); an index on the time would cost every hold. A clock that once
+    jumped back puts the lines around that moment into one of two neighbouring periods, never into both: the search for
+    a later moment ends at the same number or at a higher one.
     """
-    entry, at = connection.ops.quote_name(Entry._meta.db_table), connection.ops.adapt_datetimefield_value(moment)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH RECURSIVE search(low, high) AS ("  # noqa: S608 - the name is our own table's
-            f" SELECT CAST(0 AS BIGINT), CAST(%s AS BIGINT)"
-            f" UNION ALL"
-            f" SELECT CASE WHEN line.created_at < %s THEN line.version ELSE low END,"
-            f" CASE WHEN line.created_at < %s THEN high ELSE line.version - 1 END"
-            f" FROM search JOIN {entry} line ON line.account_id = %s AND line.version = (low + high + 1) / 2"
-            f" WHERE low < high) "
-            f"SELECT MAX(low) FROM search",
-            [last, at, at, account_id],
-        )
-        return cursor.fetchone()[0]
+    account, entry = (connection.ops.quote_name(model._meta.db_table) for model in (LedgerAccount, Entry))
+    at = connection.ops.adapt_datetimefield_value(moment)
+    return RawSQL(  # noqa: S611 - the names are our own tables'
+        f"(WITH RECURSIVE search(account, low, high) AS ("  # noqa: S608
+        f" SELECT wallet.id, CAST(0 AS BIGINT), wallet.version FROM {account} wallet WHERE wallet.owner_id = %s"
+        f" UNION ALL"
+        f" SELECT account, CASE WHEN line.created_at < %s THEN line.version ELSE low END,"
+        f" CASE WHEN line.created_at < %s THEN high ELSE line.version - 1 END"
+        f" FROM search JOIN {entry} line ON line.account_id = account AND line.version = (low + high + 1) / 2"
+        f" WHERE low < high)"
+        f" SELECT COALESCE(MAX(low), 0) FROM search)",
+        [user.pk, at, at],
+        output_field=BigIntegerField(),
+    )

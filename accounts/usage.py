@@ -1,6 +1,6 @@
 """What somebody used in a period, by day and model, from the ledger alone: captures less refunds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from django.db.models import F, Q, Sum
@@ -40,13 +40,16 @@ class Usage:
     def spent(self) -> int:
         return sum(day.spent for day in self.days)
 
+    def since(self, day: date) -> "Usage":
+        """The part of it from that day on."""
+        return replace(self, period=replace(self.period, start=day), days=[row for row in self.days if row.day >= day])
+
 
 def usage_of(user: User, period: Period) -> Usage:
-    """The usage of a period of a year at most, in three queries. Raises InvalidInput for a longer or an open one."""
+    """The usage of a period of a year at most, in one query. Raises InvalidInput for a longer or an open one."""
     if not period.start or not period.end or (period.end - period.start).days > MAX_DAYS:
         raise InvalidInput.of("from", f"Send a month, or from and to with at most {MAX_DAYS} days between them.")
-    after, last = statement.range_of(user, period)
-    lines = Entry.objects.filter(account__owner=user, version__gt=after, version__lte=last)
+    lines = statement.within(Entry.objects.filter(account__owner=user), user, period)
     captured = Q(transfer__code="capture")
     each = F("transfer__amount_micros") / F("transfer__price__amount_micros")  # whole pictures at their row's price
     rows = (

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.views import account, costs, history, image, landing, live, references, reuse, search, status, studio
+from generations.views import account, costs, history, image, landing, live, quote, references, search, status, studio
 
 app_name = "generations"
 urlpatterns = [
@@ -10,7 +10,7 @@ urlpatterns = [
     path("models/", landing.models, name="models"),
     path("account/", account.account, name="account"),
     path("studio/", studio.studio, name="studio"),
-    path("studio/offer/", reuse.reuse_offer, name="reuse_offer"),
+    path("studio/quote/", quote.quote, name="quote"),
     path("studio/events/", live.events, name="studio_events"),
     path("studio/onboarding/", studio.dismiss_onboarding, name="dismiss_onboarding"),
     path("studio/references/", references.picker, name="pick_references"),

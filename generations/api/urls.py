@@ -2,13 +2,14 @@
 
 from django.urls import re_path
 
-from generations.api import receipts, views
+from generations.api import quotes, receipts, views
 from generations.api.waiting import streams_events, waits_when_asked
 
 ID = r"(?P<public_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
 urlpatterns = [
     re_path(r"^models/?$", views.ModelList.as_view(), name="models"),
+    re_path(r"^quotes/?$", quotes.QuoteCreate.as_view(), name="quotes"),
     re_path(r"^generations/?$", waits_when_asked(views.GenerationList.as_view()), name="generations"),
     re_path(rf"^generations/{ID}/?$", views.GenerationDetail.as_view(), name="generation"),
     re_path(rf"^generations/{ID}/cancel/?$", views.GenerationCancel.as_view(), name="generation-cancel"),
