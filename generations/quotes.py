@@ -185,11 +185,11 @@ def _money_refusal(total: int, balance: Balance, jobs: Sequence[Generation]) -> 
 
 def _enough_at(missing: int, jobs: Sequence[Generation]) -> datetime | None:
     """When the holds that end first come to what is missing, should they be given back; None when they never do."""
-    holds = [job.hold for job in jobs if job.hold and job.hold.expires_at]
-    for hold in sorted(holds, key=lambda hold: hold.expires_at):
-        missing -= hold.amount_micros
+    held = [(job.hold.expires_at, job.hold.amount_micros) for job in jobs if job.hold and job.hold.expires_at]
+    for frees_at, micros in sorted(held):
+        missing -= micros
         if missing <= 0:
-            return hold.expires_at
+            return frees_at
     return None
 
 

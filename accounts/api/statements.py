@@ -50,11 +50,8 @@ class LedgerList(ListAPIView):
     ordering = "-version"
 
     def get_queryset(self) -> QuerySet[Entry]:
-        parameters = [
-            parameter["name"]
-            for parameter in self.paginator.get_schema_operation_parameters(self)  # type: ignore[union-attr, attr-defined]
-        ]
-        sent = _read(self.request, also=("kind", "sign", "reference", *parameters))
+        pages = self.paginator.get_schema_operation_parameters(self)  # type: ignore[union-attr]
+        sent = _read(self.request, also=("kind", "sign", "reference", *(each["name"] for each in pages)))
         filters = Filters(
             kind=sent.get("kind", ""),
             sign=sent.get("sign", ""),
@@ -68,7 +65,7 @@ class LedgerList(ListAPIView):
         parameters=[*FILTERS, *PERIOD],
         responses={(200, "application/json"): EntrySerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
     )
-    def get(self, request: Request) -> HttpResponseBase:
+    def get(self, request: Request) -> HttpResponseBase:  # type: ignore[override]
         """The caller's statement, newest line first; `Accept: text/csv` streams that of a period, as ledger/statement.
 
         A CSV has every line of its period, so that its balances follow from its lines: it takes no other filter.
@@ -109,7 +106,7 @@ class Usage(APIView):
 
 
 def _wants_csv(request: Request) -> bool:
-    return request.accepted_renderer.media_type == CsvRenderer.media_type  # type: ignore[attr-defined]
+    return request.accepted_renderer.media_type == CsvRenderer.media_type
 
 
 def _file(request: Request) -> HttpResponseBase:

@@ -37,18 +37,18 @@ class ImageReceipt(APIView):
 
     @extend_schema(
         operation_id="images_receipt",
-        parameters=[OpenApiParameter("public_id", OpenApiTypes.UUID, OpenApiParameter.PATH), ReceiptQuery],
+        parameters=[OpenApiParameter("image_id", OpenApiTypes.UUID, OpenApiParameter.PATH), ReceiptQuery],
         responses=ReceiptSerializer,
     )
-    def get(self, request: Request, public_id: str) -> HttpResponse:
+    def get(self, request: Request, image_id: str) -> HttpResponse:
         """The signed receipt of one of my pictures: what was asked and came, every call, every movement of money.
 
         `verifyreceipt FILE` checks it.
         """
         wanted = ReceiptQuery.read(request)
-        document = receipts.receipt_of(user=caller(request), public_id=public_id)
+        document = receipts.receipt_of(user=caller(request), public_id=image_id)
         response = HttpResponse(document, content_type="application/json")
         response["Cache-Control"] = "private, no-store"
         if wanted["download"] == "1":
-            response["Content-Disposition"] = f'attachment; filename="receipt-{public_id}.json"'
+            response["Content-Disposition"] = f'attachment; filename="receipt-{image_id}.json"'
         return response

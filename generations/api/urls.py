@@ -7,6 +7,8 @@ from generations.api.waiting import streams_events, waits_when_asked
 
 ID = r"(?P<public_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
+IMAGE_ID = ID.replace("public_id", "image_id")
+
 urlpatterns = [
     re_path(r"^models/?$", views.ModelList.as_view(), name="models"),
     re_path(r"^quotes/?$", quotes.QuoteCreate.as_view(), name="quotes"),
@@ -17,7 +19,11 @@ urlpatterns = [
     re_path(
         rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"
     ),
-    re_path(rf"^images/{ID}/receipt/?$", receipts.ImageReceipt.as_view(), name="image-receipt"),
+    re_path(
+        rf"^images/{IMAGE_ID}/receipt/?$",
+        receipts.ImageReceipt.as_view(),
+        name="image-receipt",
+    ),
     re_path(r"^account/?$", views.Account.as_view(), name="account"),
     re_path(r"^account/limits/?$", views.AccountLimits.as_view(), name="account-limits"),
 ]
