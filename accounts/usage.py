@@ -8,7 +8,7 @@ from django.db.models.functions import TruncDate
 
 from accounts import statement
 from accounts.errors import InvalidInput
-from accounts.models import Entry, User
+from accounts.models import User
 from accounts.periods import Period
 
 MAX_DAYS = 366
@@ -49,7 +49,7 @@ def usage_of(user: User, period: Period) -> Usage:
     """The usage of a period of a year at most, in one query. Raises InvalidInput for a longer or an open one."""
     if not period.start or not period.end or (period.end - period.start).days > MAX_DAYS:
         raise InvalidInput.of("from", f"Send a month, or from and to with at most {MAX_DAYS} days between them.")
-    lines = statement.within(Entry.objects.filter(account__owner=user), user, period)
+    lines = statement.within(statement.entries_of(user), user, period)
     captured = Q(transfer__code="capture")
     each = F("transfer__amount_micros") / F("transfer__price__amount_micros")  # whole pictures at their row's price
     rows = (
