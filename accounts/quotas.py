@@ -13,7 +13,16 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import usage
+from accounts import counters
+from accounts.counters import (
+    SITE,
+    add_storage,
+    keep_storage,
+    owner_of,
+    release_dead_storage,
+    release_storage,
+    window_of,
+)
 from accounts.errors import ConcurrencyLimit, QuotaExceeded, RateLimited, ServiceError
 from accounts.limits import (
     MEASURES,
@@ -30,7 +39,6 @@ from accounts.limits import (
     write_site_limits,
 )
 from accounts.models import ApiKey, SiteLimits, StorageHold, User
-from accounts.usage import SITE, add_storage, keep_storage, owner_of, release_dead_storage, release_storage, window_of
 
 __all__ = [
     "MEASURES",
@@ -122,7 +130,7 @@ def limit_site(*, actor: str = "system", reason: str = "", **limits: int | None)
 def recount_site(*, at: datetime | None = None) -> None:
     """Bring the site's counters in line with the users'; costs nothing much while the site has no limit."""
     row = SiteLimits.objects.values(*IMAGES, "storage_bytes").first() or {}
-    usage.recount_site([measure for measure, limit in row.items() if limit is not None], at=at)
+    counters.recount_site([measure for measure, limit in row.items() if limit is not None], at=at)
 
 
 def take_images(*, standing: Standing, count: int, at: datetime | None = None) -> Taken:
@@ -142,16 +150,17 @@ def take_images(*, standing: Standing, count: int, at: datetime | None = None) -
             for bound in (bound for name in IMAGES for bound in standing.of(name) if bound.source in source):
                 states.append(_take(standing, bound, count, now))
         if any(bound.source == "site" for bound in standing.of("concurrent")):
-            usage.add(SITE, "concurrent", usage.EPOCH, 0, None)  # no count: its lock puts everybody's submits in a line
+            # Not to count anything: its lock puts everybody's submits in a line.
+            counters.add(SITE, "concurrent", counters.EPOCH, 0, None)
     return Taken(day=window_of("images_per_day", now).start, states=tuple(states))
 
 
 def give_back_images(*, user: User, api_key_id: int | None, count: int, day: datetime) -> None:
     """Return pictures that were counted but not made to the day and the month they were taken from."""
-    key = [usage.key_owner(api_key_id)] if api_key_id else []
-    for owner in (usage.user_owner(user), *key, SITE):
+    key = [counters.key_owner(api_key_id)] if api_key_id else []
+    for owner in (counters.user_owner(user), *key, SITE):
         for measure in IMAGES:
-            usage.take_back(owner, measure, window_of(measure, day).start, count)
+            counters.take_back(owner, measure, window_of(measure, day).start, count)
 
 
 def check_concurrent(*, standing: Standing, running: Running) -> tuple[LimitState, ...]:
@@ -190,7 +199,7 @@ def check_storage(*, standing: Standing) -> None:
     """Refuse more work when what is kept reaches a limit already. Raises QuotaExceeded."""
     for bound in standing.of("storage_bytes"):
         if bound.limit is not None:
-            used = usage.read(owner_of(standing, bound), [("storage_bytes", usage.EPOCH)])["storage_bytes"]
+            used = counters.read(owner_of(standing, bound), [("storage_bytes", counters.EPOCH)])["storage_bytes"]
             if used >= bound.limit:
                 raise _storage_refusal(standing, bound, used, "")
 
@@ -203,8 +212,8 @@ def reserve_storage(*, standing: Standing, byte_size: int) -> StorageHold:
     with transaction.atomic():
         for bound in standing.of("storage_bytes"):
             owner = owner_of(standing, bound)
-            if usage.add(owner, "storage_bytes", usage.EPOCH, byte_size, bound.limit) is None:
-                used = usage.read(owner, [("storage_bytes", usage.EPOCH)])["storage_bytes"]
+            if counters.add(owner, "storage_bytes", counters.EPOCH, byte_size, bound.limit) is None:
+                used = counters.read(owner, [("storage_bytes", counters.EPOCH)])["storage_bytes"]
                 raise _storage_refusal(standing, bound, used, f", and this file needs {byte_size:,} more")
         return StorageHold.objects.create(user=standing.user, byte_size=byte_size)
 
@@ -229,7 +238,7 @@ def describe_standing(standing: Standing, *, running: int | Running, at: datetim
         windows = {
             bound.measure: window_of(bound.measure, now).start for bound in mine if bound.measure != "concurrent"
         }
-        counted = usage.read(owner, windows.items()) if windows else {}
+        counted = counters.read(owner, windows.items()) if windows else {}
         for bound in mine:
             if bound.measure == "concurrent":
                 used[bound.name] = counts.of(bound)
@@ -272,10 +281,10 @@ def refusal_headers(error: ServiceError) -> dict[str, str]:
 
 def _take(standing: Standing, bound: Bound, count: int, now: datetime) -> LimitState:
     owner, window = owner_of(standing, bound), window_of(bound.measure, now)
-    used = usage.add(owner, bound.measure, window.start, count, bound.limit)
+    used = counters.add(owner, bound.measure, window.start, count, bound.limit)
     if used is not None:
         return _state(bound, used, now)
-    used = usage.read(owner, [(bound.measure, window.start)])[bound.measure]
+    used = counters.read(owner, [(bound.measure, window.start)])[bound.measure]
     span = "day" if bound.measure == "images_per_day" else "month"
     message = f"{used} of the {bound.limit} pictures of this {span} (UTC) are used, and this asks for {count} more."
     raise _refusal(QuotaExceeded, message, standing, _state(bound, used, now), _seconds_until(window.end, now))
@@ -283,15 +292,15 @@ def _take(standing: Standing, bound: Bound, count: int, now: datetime) -> LimitS
 
 def _count_request(standing: Standing, bound: Bound, start: datetime) -> int | None:
     owner = owner_of(standing, bound)
-    counted = usage.count_in_cache(owner, start)
+    counted = counters.count_in_cache(owner, start)
     if counted is not None:
         return counted if counted <= (bound.limit or 0) else None
     with transaction.atomic():  # so that SQLite's write gate stays shut until the row is committed
-        return usage.add(owner, "requests_per_minute", start, 1, bound.limit)
+        return counters.add(owner, "requests_per_minute", start, 1, bound.limit)
 
 
-def _requests_counted(owner: usage.Owner, bound: Bound, now: datetime, in_database: int) -> int:
-    counted = usage.read_in_cache(owner, window_of("requests_per_minute", now).start)
+def _requests_counted(owner: counters.Owner, bound: Bound, now: datetime, in_database: int) -> int:
+    counted = counters.read_in_cache(owner, window_of("requests_per_minute", now).start)
     if counted is None:
         return in_database
     # The cache has counted the refused ones as well.

@@ -1,28 +1,34 @@
 """Pages about the person: ledger, API keys, profile, theme. The balance, which tells of jobs too, is
 generations.views.account."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import exports, profiles, statement
 from accounts import keys as api_keys
 from accounts import ledger as book
-from accounts import profiles
-from accounts.errors import NotFound, ServiceError
+from accounts.errors import InvalidInput, NotFound, ServiceError
 from accounts.forms import NewKeyForm, ProfileForm, key_form
 from accounts.models import ApiKey, Entry, User
+from accounts.periods import Period, parse_period
+from accounts.statement import Filters
 
 LINES = 30
+KINDS = {"grant": "Added", "hold": "Holds", "capture": "Charges", "release": "Releases", "refund": "Refunds"}
+SIGNS = {"added": "Money in", "charged": "Money out"}
 ENDED_KEYS = 20
 ENDS_SOON = timedelta(days=14)
 THEMES = ("system", "light", "dark")
@@ -38,6 +44,33 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LedgerForm:
+    """What stands in the form over the lines, as texts that nobody has checked yet."""
+
+    kind: str = ""
+    sign: str = ""
+    reference: str = ""
+    month: str = ""
+    time_zone: str = ""
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> "LedgerForm":
+        return cls(**{each.name: request.GET.get(each.name, "").strip() for each in fields(cls)})
+
+    def period(self) -> Period:
+        """Raises InvalidInput."""
+        return parse_period(month=self.month, time_zone=self.time_zone)
+
+    def filters(self) -> Filters:
+        """Raises InvalidInput."""
+        return Filters(kind=self.kind, sign=self.sign, reference=self.reference, period=self.period())
+
+    def query(self) -> str:
+        """What is set, for links to other pages of the same lines."""
+        return urlencode({name: value for name, value in asdict(self).items() if value})
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     """A key that works, and what it may spend if it has a budget."""
 
@@ -53,20 +86,37 @@ def _person(request: HttpRequest) -> User:
 @login_required
 @require_safe
 def ledger(request: HttpRequest) -> HttpResponse:
-    """The statement, newest line first: `?before=` the number of a line, so that page 300 costs what page 1 does."""
-    lines = book.statement(_person(request)).order_by("-version")
-    before = request.GET.get("before", "")
-    is_first = not (before.isdecimal() and len(before) < 19)
-    if not is_first:
-        lines = lines.filter(version__lt=int(before))
-    page = list(lines[: LINES + 1])
+    """The statement, newest line first: `?before=` or `?after=` the number of a line, so page 300 costs what 1 does."""
+    user, form, problem = _person(request), LedgerForm.read(request), ""
+    before, after = (_number(request.GET.get(name, "")) for name in ("before", "after"))
+    try:
+        page = statement.page_of(user, form.filters(), limit=LINES, before=before, after=after)
+    except InvalidInput as error:
+        page, problem = statement.Page(lines=[], newer=None, older=None), error.message
     context = {
-        "lines": [Line(entry=entry, job=_job(entry.transfer.reference)) for entry in page[:LINES]],
-        "older": page[LINES - 1].version if len(page) > LINES else None,
-        "is_first": is_first,
-        "balance": book.balance_of(_person(request)),
+        "lines": [Line(entry=entry, job=_job(entry.transfer.reference)) for entry in page.lines],
+        "page": page,
+        "is_first": before is None and after is None,
+        "form": form,
+        "query": form.query(),
+        "problem": problem,
+        "kinds": KINDS,
+        "signs": SIGNS,
+        "this_month": timezone.now().strftime("%Y-%m"),
+        "balance": book.balance_of(user),
     }
-    return render(request, "accounts/ledger.html", context)
+    return render(request, "accounts/ledger.html", context, status=400 if problem else 200)
+
+
+@login_required
+@require_safe
+def statement_file(request: HttpRequest, form: str) -> HttpResponseBase:
+    """The statement of a month, or of all time, as a file. Raises InvalidInput."""
+    return exports.respond(exports.prepare(_person(request), LedgerForm.read(request).period()), form=form)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _job(reference: str) -> UUID | None:

@@ -71,6 +71,28 @@ def keep_secret(name: str, make: Callable[[], str] = lambda: secrets.token_urlsa
 SECRET_KEY = env.str("SECRET_KEY", "") or keep_secret("secret-key")
 SECRET_KEY_IS_MADE = not env.str("SECRET_KEY", "")  # refused in production, where several machines must share it
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+
+
+def read_signing_keys(text: str) -> dict[str, str]:
+    """`id:secret` pairs by id, in their order: the first one signs, and all of them verify."""
+    keys: dict[str, str] = {}
+    for pair in text.split(","):
+        key_id, _, secret = pair.strip().partition(":")
+        if not key_id.replace("-", "").isalnum() or not key_id.isascii() or len(secret) < 32 or key_id in keys:
+            raise ImproperlyConfigured(
+                "RECEIPT_SIGNING_KEYS is a list of id:secret, each id once, each secret of 32 characters or more."
+            )
+        keys[key_id] = secret
+    return keys
+
+
+def _make_signing_key() -> str:
+    return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(48)}"
+
+
+RECEIPT_SIGNING_KEYS = read_signing_keys(
+    env.str("RECEIPT_SIGNING_KEYS", "") or keep_secret("receipt-signing-keys", _make_signing_key)
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", _OWN_NAME])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

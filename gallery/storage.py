@@ -197,6 +197,15 @@ def check() -> None:
         store.check()
 
 
+def is_whole(name: str, *, sha256: str) -> bool:
+    """Whether the file is there and has this digest; a store that is away raises OSError."""
+    try:
+        with open_stored(name) as file:
+            return digest_of_stream(file) == sha256
+    except FileNotFoundError:
+        return False
+
+
 def put_original(source: Path, facts: ImageFacts | VideoFacts) -> str:
     """Keep a verified file byte for byte; returns its name. Takes `source` away, see `put`."""
     name = original_name(facts.sha256, mime_type=facts.mime_type)

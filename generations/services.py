@@ -85,7 +85,7 @@ def submit(
         return Submission(generation=reused) if reused else None
 
     def is_answered() -> bool:
-        return find_replay() is not None or (reuse and find_reusable(user=user, spec=spec) is not None)
+        return find_replay() is not None or (reuse and reusing.find_reusable(user=user, spec=spec) is not None)
 
     for _ in range(SUBMIT_TRIES):
         if answer := find_answer():
@@ -111,11 +111,6 @@ def submit(
                 return answer
             raise
     raise Conflict("The same wish was sent many times at once, and ended each time.", remedy="Send it again.")
-
-
-def find_reusable(*, user: User, spec: GenerationSpec, ignore_case: bool = False) -> Generation | None:
-    """What `submit(reuse=True)` would answer with; with `ignore_case` also a text that differs in case only."""
-    return reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case)
 
 
 def _refuse_uncarried(spec: GenerationSpec) -> None:

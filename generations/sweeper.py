@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from accounts import ledger, plans, quotas, usage
+from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import storage
 from generations import events, leases, settlement, spool
@@ -104,4 +104,4 @@ def release_expired_holds() -> int:
 def prune() -> int:
     now = timezone.now()
     keys, _ = IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
-    return keys + usage.prune(before=now - USAGE_KEPT)
+    return keys + counters.prune(before=now - USAGE_KEPT)

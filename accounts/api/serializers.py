@@ -13,6 +13,7 @@ from accounts.errors import FieldError, InvalidInput
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, SCOPES
 from accounts.limits import KEY_MEASURES, UNLIMITED
 from accounts.models import ApiKey, Plan, User
+from accounts.usage import Usage
 
 
 def iso_utc(at: datetime | None) -> str | None:
@@ -150,7 +151,7 @@ class UsdField(serializers.Field):
 
 
 class EntrySerializer(serializers.Serializer):
-    """One line of the statement, as LedgerList annotates it.
+    """One line of the statement, as statement.lines_of annotates it.
 
     A hold moves its amount from available to held; a capture takes it from held; a release moves it back.
     """
@@ -174,6 +175,98 @@ class EntrySerializer(serializers.Serializer):
     reference = serializers.CharField(source="transfer.reference", help_text="The id of the generation, if any")
     reason = serializers.CharField(source="transfer.reason")
     created_at = serializers.DateTimeField()
+
+
+class StatementBalanceSerializer(serializers.Serializer):
+    """What was posted and what of it was held; available is the difference."""
+
+    posted = serializers.CharField(help_text="USD, six places")
+    held = serializers.CharField()
+    available = serializers.CharField()
+    posted_micros = serializers.IntegerField()
+    held_micros = serializers.IntegerField()
+    available_micros = serializers.IntegerField()
+
+
+class StatementLineSerializer(serializers.Serializer):
+    """One line, with the balance after it."""
+
+    line = serializers.IntegerField(help_text="Numbered without gaps.")
+    created_at = serializers.DateTimeField(help_text="In the time zone of the period.")
+    kind = serializers.CharField(help_text="grant, hold, capture, release, refund")
+    posted_change = serializers.CharField()
+    posted_change_micros = serializers.IntegerField()
+    held_change = serializers.CharField()
+    held_change_micros = serializers.IntegerField()
+    balance = StatementBalanceSerializer()
+    job = serializers.CharField(allow_null=True, help_text="The id of the generation, if any")
+    price = serializers.IntegerField(allow_null=True, help_text="The price row that was in force for it")
+    transfer = serializers.UUIDField()
+    reason = serializers.CharField()
+
+
+class PeriodSerializer(serializers.Serializer):
+    """Days, the last one included; null is open on that side."""
+
+    to = serializers.DateField(allow_null=True)
+    time_zone = serializers.CharField()
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {"from": serializers.DateField(allow_null=True), **super().get_fields()}
+
+
+class StatementSerializer(serializers.Serializer):
+    """The statement of a period: opening balance, every line from the oldest on, closing balance."""
+
+    account = serializers.UUIDField()
+    currency = serializers.CharField()
+    period = PeriodSerializer()
+    made_at = serializers.DateTimeField()
+    opening = StatementBalanceSerializer()
+    closing = StatementBalanceSerializer()
+    lines = StatementLineSerializer(many=True)
+
+
+class DayUsageSerializer(serializers.Serializer):
+    day = serializers.DateField()
+    model = serializers.CharField()
+    unit = serializers.CharField(help_text="image or video")
+    pictures = serializers.IntegerField(help_text="That were delivered and charged.")
+    spent = serializers.CharField(help_text="USD, less what was refunded on that day")
+    spent_micros = serializers.IntegerField()
+
+
+class UsageSerializer(serializers.Serializer):
+    """Only days on which something was charged or refunded are listed."""
+
+    period = PeriodSerializer()
+    pictures = serializers.IntegerField()
+    spent = serializers.CharField()
+    spent_micros = serializers.IntegerField()
+    currency = serializers.CharField()
+    days = DayUsageSerializer(many=True)
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """What UsageSerializer describes."""
+    return {
+        "period": {"from": usage.period.start, "to": usage.period.last_day, "time_zone": usage.period.zone_name},
+        "pictures": usage.pictures,
+        "spent": ledger.format_usd(usage.spent),
+        "spent_micros": usage.spent,
+        "currency": "USD",
+        "days": [
+            {
+                "day": day.day,
+                "model": day.model,
+                "unit": day.unit,
+                "pictures": day.pictures,
+                "spent": ledger.format_usd(day.spent),
+                "spent_micros": day.spent,
+            }
+            for day in usage.days
+        ],
+    }
 
 
 def account_body(user: User, *, plan: Plan, limits: Sequence[quotas.LimitState]) -> dict[str, Any]:

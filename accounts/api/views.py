@@ -1,4 +1,4 @@
-"""REST for the statement and for API keys: parse, call one service, render."""
+"""REST for API keys: parse, call one service, render. The statement is in statements.py."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,32 +12,9 @@ from rest_framework.views import APIView
 
 from accounts import keys, ledger
 from accounts.api.authentication import caller, key_of
-from accounts.api.serializers import (
-    ApiKeySerializer,
-    EntrySerializer,
-    IssuedKeySerializer,
-    KeyChangeSerializer,
-    NewKeySerializer,
-)
+from accounts.api.serializers import ApiKeySerializer, IssuedKeySerializer, KeyChangeSerializer, NewKeySerializer
 from accounts.limits import KEY_MEASURES
-from accounts.models import ApiKey, Entry
-
-
-class LedgerList(ListAPIView):
-    """The caller's statement, newest line first."""
-
-    required_scopes = {"GET": "account"}
-    serializer_class = EntrySerializer
-    # Not the id: lines are numbered within their account, and the index on (account, version) serves the page.
-    ordering = "-version"
-
-    def get_queryset(self) -> QuerySet[Entry]:
-        return ledger.statement(caller(self.request))
-
-    @extend_schema(operation_id="ledger_list")
-    def get(self, request: Request) -> Response:
-        """The caller's statement, newest line first."""
-        return self.list(request)
+from accounts.models import ApiKey
 
 
 def key_bodies(api_keys: Sequence[ApiKey]) -> list[dict[str, Any]]:

@@ -191,6 +191,15 @@ class Entry(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        indexes = [
+            # The kinds of lines that are rare in a long statement; those for each picture are found without.
+            models.Index(fields=["account", "version"], condition=Q(posted_delta__gt=0), name="entry_money_in"),
+            models.Index(
+                fields=["account", "version"],
+                condition=Q(posted_delta=0, pending_delta__lt=0),
+                name="entry_released",
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["account", "version"], name="entry_one_line_a_version"),
             models.UniqueConstraint(fields=["transfer", "account"], name="entry_one_line_a_side"),

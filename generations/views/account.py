@@ -1,9 +1,8 @@
 """The balance with the jobs that hold a part of it, and the limits: the ledger knows no jobs, so it is told here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, timedelta
 
-from django.db.models import Count, Window
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
@@ -12,13 +11,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import ledger, quotas
-from accounts.models import User
+from accounts.periods import days_before
 from accounts.quotas import LimitState
+from accounts.usage import usage_of
+from generations import quotes
 from generations.models import Generation
 from generations.views.access import person, signed_in
+from generations.views.usage import DAYS, draw
 
 NEARLY = 0.75
-SHOWN_JOBS = 20
 LIMIT_NAMES = {
     "images_per_day": "Pictures today",
     "images_per_month": "Pictures this month",
@@ -73,28 +74,24 @@ def account(request: HttpRequest) -> HttpResponse:
     """Balance, holds and limits of the person."""
     user, now = person(request), timezone.now()
     balance = ledger.balance_of(user)
-    jobs, running = _unfinished(user)
+    jobs, running = quotes.unfinished_of(user)
     standing = quotas.standing_of(user, at=now)
-    at_site = {bound.source for bound in standing.of("concurrent")} >= {"site"}
+    at_site = any(bound.source == "site" for bound in standing.of("concurrent"))
     counts = quotas.Running(user=running, site=Generation.objects.unfinished().count() if at_site else 0)
     limits = quotas.describe_standing(standing, running=counts, at=now)
+    today = now.astimezone(UTC).date()
+    used = usage_of(user, days_before(now, max(DAYS, today.day)))
     whole = max(1, balance.available + balance.held + balance.spent)
     context = {
         "balance": balance,
         "held_percent": round(100 * balance.held / whole, 2),
         "available_percent": round(100 * balance.available / whole, 2),
-        "spent_this_month": ledger.spent_since(user, now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)),
+        "spent_this_month": used.since(today.replace(day=1)).spent,
         "month": now,
         "jobs": jobs,
         "unshown_jobs": running - len(jobs),
         "plan": standing.plan,
+        "usage": draw(used.since(today - timedelta(days=DAYS - 1))),
         "meters": [Meter(label=LIMIT_NAMES[state.name], state=state) for state in limits],
     }
     return render(request, "generations/account.html", context)
-
-
-def _unfinished(user: User) -> tuple[Sequence[Generation], int]:
-    """The oldest unfinished jobs, each with its hold, and how many there are in all."""
-    jobs = Generation.objects.unfinished().filter(user=user).annotate(of_all=Window(Count("pk")))
-    shown = list(jobs.select_related("hold").defer("spec").order_by("pk")[:SHOWN_JOBS])
-    return shown, shown[0].of_all if shown else 0

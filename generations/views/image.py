@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
@@ -14,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.models import Transfer, User
+from accounts.models import User
 from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
 from gallery.models import HIDDEN_KINDS, Image
@@ -31,9 +30,9 @@ from gallery.tiles import (
     source_set,
     tile_of,
 )
-from generations import catalog
+from generations import catalog, receipts
 from generations.cards import AttemptLine, attempt_line, model_label
-from generations.models import Attempt, Generation
+from generations.models import Attempt, Generation, Output
 from generations.spec import GenerationSpec
 from generations.views.access import person, signed_in
 from generations.views.references import tiles_by_id
@@ -112,7 +111,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "here": tile_of(picture),
         "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
         **_lineage(user, made_by),
-        **(_receipt(user, made_by) if made_by else {}),
+        **(_receipt(user, picture.output) if made_by else {}),
     }
     return render(request, "generations/image.html", context)
 
@@ -218,16 +217,18 @@ def _shape_in_words(picture: Image) -> str:
     return shape_of(picture) if picture.honours_aspect_ratio or not near else near[0]
 
 
-def _receipt(user: User, generation: Generation) -> dict[str, Any]:
+def _receipt(user: User, output: Output) -> dict[str, Any]:
+    generation = output.generation
     attempts = list(generation.attempts.defer("usage", "detail"))
-    moves = Transfer.objects.filter(Q(debit__owner=user) | Q(credit__owner=user), reference=str(generation.public_id))
+    moves = list(receipts.moves_of(user, generation))
     lines: list[AttemptLine] = [attempt_line(attempt) for attempt in attempts]
     return {
         "generation": generation,
         "timing": _timing(generation, attempts),
         "attempts": lines,
         "request_ids": [line.request_id for line in lines if line.request_id],
-        "moves": moves.select_related("hold").order_by("created_at"),
+        "moves": moves,
+        "cost": receipts.cost_of(output, moves),
     }
 
 

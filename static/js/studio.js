@@ -105,10 +105,6 @@ if (composer) {
     const words = price === undefined ? "No price" : usd(price);
     const shown = document.getElementById("price");
     if (shown.textContent !== words) shown.textContent = words; // spoken only when it is another one
-    const available = Number(document.getElementById("balance").dataset.available);
-    const short = document.getElementById("short");
-    short.hidden = price === undefined || price <= available;
-    short.textContent = short.hidden ? "" : `This needs ${usd(price)}, and ${usd(available, 2)} is available.`;
   };
 
   const count = () => {
@@ -472,32 +468,48 @@ if (live && runs) {
   window.addEventListener("pageshow", (event) => event.persisted && connect());
 }
 
-// Whether exactly this was made before, told before it is paid for again. Not by htmx, which complains in the console
-// of every request that a page leaves behind.
-const reuse = document.getElementById("reuse-offer");
-let reuseTimer = 0;
-let reuseRequest = null;
+// --- The quote -------------------------------------------------------------------------------------
 
-async function lookForEarlier() {
-  reuseRequest?.abort();
+// What the wish would cost and leave, why it would be refused, and whether it was made before. Not by htmx, which
+// complains in the console of every request that a page leaves behind.
+const quoted = document.getElementById("quoted");
+let quoteTimer = 0;
+let quoteRequest = null;
+
+async function askForQuote() {
+  quoteRequest?.abort();
   if (!navigator.onLine) return;
-  reuseRequest = new AbortController();
-  const body = new URLSearchParams([...new FormData(reuse.closest("form"))].filter(([, value]) => typeof value === "string"));
+  quoteRequest = new AbortController();
+  const form = quoted.closest("form");
+  const body = new URLSearchParams([...new FormData(form)].filter(([, value]) => typeof value === "string"));
   try {
     const headers = { "X-CSRFToken": csrfToken() };
-    const answer = await fetch(reuse.dataset.url, { method: "POST", body, headers, signal: reuseRequest.signal, redirect: "error" });
-    reuse.innerHTML = answer.ok ? await answer.text() : "";
-    localiseTimes(reuse);
+    const answer = await fetch(quoted.dataset.url, { method: "POST", body, headers, signal: quoteRequest.signal, redirect: "error" });
+    showQuote(answer.ok ? (await answer.text()).trim() : "");
   } catch {
-    // Left, offline, or signed out: an offer that does not come is missed by nobody.
+    // Left, offline, or signed out: the price that stands there is still told again when it is asked for.
   }
 }
 
-if (reuse) {
+function showQuote(html) {
+  const next = parse(html);
+  const { each, total } = next.firstElementChild?.dataset ?? {};
+  if (total) { // the server's own figure: a price may have changed since the page was opened
+    document.getElementById("price").textContent = usd(Number(total));
+    document.getElementById("each").textContent = each === total ? "" : `${Number(total) / Number(each)} × ${usd(Number(each))}`;
+  }
+  localiseTimes(next);
+  const template = document.createElement("template");
+  template.content.append(next);
+  if (quoted.innerHTML !== template.innerHTML) quoted.replaceChildren(template.content); // spoken when it is another one
+}
+
+if (quoted) {
   const soon = () => {
-    clearTimeout(reuseTimer);
-    reuseTimer = setTimeout(lookForEarlier, 700);
+    clearTimeout(quoteTimer);
+    quoteTimer = setTimeout(askForQuote, 250);
   };
-  for (const name of ["input", "change"]) reuse.closest("form").addEventListener(name, soon);
+  for (const name of ["input", "change"]) quoted.closest("form").addEventListener(name, soon);
+  for (const name of ["balance", "htmx:afterSwap"]) document.addEventListener(name, soon);
   soon();
 }

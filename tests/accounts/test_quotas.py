@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.db import transaction
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from accounts import keys, quotas, usage
+from accounts import counters, keys, quotas
 from accounts.errors import ConcurrencyLimit, QuotaExceeded, RateLimited, ServiceError
 from accounts.models import KeyUsage, SiteUsage, Usage
 
@@ -203,15 +203,15 @@ def test_a_clock_that_jumps_back_over_midnight_counts_each_picture_once(alice):
 )
 def test_days_have_86400_seconds_also_where_summer_time_begins_and_ends(moment):
     berlin = moment.astimezone(ZoneInfo("Europe/Berlin"))
-    assert usage.window_of("images_per_day", berlin).seconds == 86400
-    assert usage.window_of("images_per_day", berlin).start == moment.replace(hour=0, minute=0)
-    assert usage.window_of("requests_per_minute", berlin).start == moment
+    assert counters.window_of("images_per_day", berlin).seconds == 86400
+    assert counters.window_of("images_per_day", berlin).start == moment.replace(hour=0, minute=0)
+    assert counters.window_of("requests_per_minute", berlin).start == moment
 
 
 def test_the_months_of_a_year_follow_each_other_without_a_gap():
     start = datetime(2027, 12, 1, tzinfo=UTC)
     for days in (31, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31):  # 2028 is a leap year
-        window = usage.window_of("images_per_month", start + timedelta(days=days, microseconds=-1))
+        window = counters.window_of("images_per_month", start + timedelta(days=days, microseconds=-1))
         assert (window.start, window.seconds) == (start, days * 86400)
         start = window.end
 
@@ -393,7 +393,7 @@ def test_the_database_counts_while_redis_is_away(alice, settings, monkeypatch):
         raise RedisConnectionError
 
     settings.REDIS_URL = "redis://cache"
-    monkeypatch.setattr(usage, "cache", type("Away", (), {"add": away, "incr": away, "get": away})())
+    monkeypatch.setattr(counters, "cache", type("Away", (), {"add": away, "incr": away, "get": away})())
     quotas.override_limits(user=alice, requests_per_minute=1)
     assert admit(alice).remaining == 0
     with pytest.raises(RateLimited):
@@ -475,9 +475,9 @@ def test_old_counts_are_pruned(alice, settings):
     settings.REDIS_URL = ""  # with a cache the requests are counted there
     take(alice, 1, at=MIDNIGHT - timedelta(seconds=1))
     take(alice, 1)
-    usage.add_storage(alice, 7)
+    counters.add_storage(alice, 7)
     quotas.admit_request(user=alice, at=NOON)
-    assert usage.prune(before=MIDNIGHT) == 2  # the day before, and March, which began before that
+    assert counters.prune(before=MIDNIGHT) == 2  # the day before, and March, which began before that
     assert set(Usage.objects.values_list("name", flat=True)) == {
         "images_per_day",
         "requests_per_minute",

@@ -190,3 +190,18 @@ def test_a_bucket_takes_new_pictures_and_its_origin_stands_in_the_policy(data_di
         ast.literal_eval(public["CONTENT_SECURITY_POLICY"])["DIRECTIVES"]["media-src"][1] == "https://media.example.com"
     )
     assert read("MEDIA_STORES", DATA_DIR=data_dir, MEDIA_STORES="files, s3", **bucket) == "['files', 's3']"
+
+
+def test_receipts_are_signed_with_a_key_that_is_made_once(data_dir):
+    first, second = (read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir) for _ in range(2))
+    assert first == second != read("RECEIPT_SIGNING_KEYS", DATA_DIR=f"{data_dir}/another")
+
+
+def test_signing_keys_are_in_their_order_and_refused_when_malformed(data_dir):
+    keys = f"new:{'n' * 32}, old-1:{'o' * 32}"
+    assert read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=keys) == str(
+        {"new": "n" * 32, "old-1": "o" * 32}
+    )
+    for wrong in ("secret", f"new:{'n' * 31}", f"new:{'n' * 32},new:{'o' * 32}", f":{'n' * 32}"):
+        said = read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=wrong)
+        assert "RECEIPT_SIGNING_KEYS is a list of id:secret" in said

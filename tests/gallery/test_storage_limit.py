@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import quotas, usage
+from accounts import counters, quotas
 from accounts.errors import QuotaExceeded
 from accounts.models import SiteUsage, StorageHold, Usage
 from gallery import services, storage
@@ -128,8 +128,8 @@ def test_a_site_with_a_limit_counts_what_everybody_keeps(alice, bob, size):
 
 
 def test_bytes_are_never_counted_below_nothing(alice):
-    usage.add_storage(alice, 5)
-    usage.free_storage(alice, 9)
+    counters.add_storage(alice, 5)
+    counters.free_storage(alice, 9)
     assert used(alice) == 0
 
 

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Transfer, Usage
-from generations import services
+from generations import reusing, services
 from generations.audit import audit
 from generations.management.commands import generate
 from generations.models import Generation, IdempotencyKey, Status
@@ -218,8 +218,8 @@ def test_the_database_refuses_a_reused_one_with_money(alice, upstream, submit, w
 def test_the_studio_may_offer_a_wish_in_another_case(alice, upstream, submit, work, spec):
     first = work(submit(alice))
     other = replace(spec, prompt="A  FOX")
-    assert services.find_reusable(user=alice, spec=other) is None
-    assert services.find_reusable(user=alice, spec=other, ignore_case=True) == first
+    assert reusing.find_reusable(user=alice, spec=other) is None
+    assert reusing.find_reusable(user=alice, spec=other, ignore_case=True) == first
 
 
 def test_rest_says_what_was_reused(alice, upstream, submit, work):

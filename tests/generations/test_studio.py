@@ -98,7 +98,7 @@ def test_the_price_and_the_balance_are_told_before_the_click(client):
         model=PRO, size="4K", amount_micros=1_500_000, cost_micros=1, valid_from=timezone.now(), unit="image"
     )
     html = client.get(f"{STUDIO}?model={PRO}&image_size=4K").content.decode()
-    assert '<p class="short" id="short">This needs $1.500, and $1.00 is available.</p>' in html
+    assert '<p class="short">This needs $1.500, and $1.00 is available.</p>' in html
 
 
 def test_the_address_fills_the_form(client):

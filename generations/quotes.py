@@ -1,0 +1,201 @@
+"""What a wish would cost and whether it would be refused, told before anything is asked for; creates nothing.
+
+The figures are those that `services.submit` decides by, read a moment earlier: a promise of the price, not of a place.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Window
+from django.utils import timezone
+
+from accounts import ledger, quotas
+from accounts.errors import ConcurrencyLimit, InsufficientCredit, QuotaExceeded, RateLimited
+from accounts.ledger import Balance
+from accounts.models import Price, User
+from accounts.quotas import LimitState
+from accounts.templatetags.plantain import remaining, usd
+from generations import reusing
+from generations.brought import check_brought
+from generations.errors import UpstreamUnavailable
+from generations.models import Generation
+from generations.providers import breaker
+from generations.providers.current import providers_for
+from generations.spec import GenerationSpec
+
+SHOWN_JOBS = 20
+# How people call what a limit counts; one that is not here is called by its name.
+COUNTED = {"images_per_day": "today's {limit} images", "images_per_month": "this month's {limit} images"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """One limit now and after the wish, which adds `adds` to it, or does not ask it at all."""
+
+    state: LimitState
+    adds: int
+    is_asked: bool = True
+
+    @property
+    def used_after(self) -> int:
+        return self.state.used + self.adds
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the wish would pass the limit; one that it adds nothing to must have something left."""
+        limit = self.state.limit
+        return self.is_asked and limit is not None and self.state.used + max(self.adds, 1) > limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why the wish would be refused now; `resolves_at` is when that ends by itself at the latest, if it does."""
+
+    code: str
+    message: str
+    remedy: str
+    resolves_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """Price, balance, limits and holds as they are, and why the wish would be refused; amounts in micro-USD.
+
+    `reusable` is an earlier identical run; with `is_reused` it would answer, and the total is nothing.
+    """
+
+    spec: GenerationSpec
+    price: Price
+    balance: Balance
+    effects: tuple[Effect, ...]
+    jobs: Sequence[Generation]
+    job_count: int
+    reusable: Generation | None
+    is_reused: bool
+    wait_s: float
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def total(self) -> int:
+        return 0 if self.is_reused else self.price.amount_micros * self.spec.count
+
+    @property
+    def after(self) -> int:
+        """What would be available afterwards; below zero when it is not enough."""
+        return self.balance.available - self.total
+
+    @property
+    def is_enough(self) -> bool:
+        return self.after >= 0
+
+
+def quote(
+    *, user: User, spec: GenerationSpec, reuse: bool = False, look_for_earlier: bool = True, ignore_case: bool = False
+) -> Quote:
+    """What the wish would cost this user now. Raises InvalidInput and PriceUnknown, as submit does.
+
+    With `reuse` an earlier identical wish would answer it, as in submit. `ignore_case` finds also one whose text
+    differs in case only, which is good enough for an offer.
+    """
+    check_brought(user, spec)
+    now = timezone.now()
+    price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
+    jobs, running = unfinished_of(user)
+    balance = ledger.balance_of(user)
+    reusable = reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case) if look_for_earlier else None
+    is_reused = reuse and reusable is not None
+    states = quotas.describe_limits(user=user, running=running, at=now)
+    effects = tuple(_effect(state, spec.count, is_reused) for state in states)
+    wait_s = breaker.wait_s(providers_for(spec), spec)
+    total = 0 if is_reused else price.amount_micros * spec.count
+    refusals = [_limit_refusal(effect) for effect in effects if effect.is_refused]
+    if not is_reused and wait_s > 0:
+        refusals.append(_refusal_while_away(wait_s, now))
+    if total > balance.available:
+        refusals.append(_money_refusal(total, balance, jobs))
+    return Quote(
+        spec=spec,
+        price=price,
+        balance=balance,
+        effects=effects,
+        jobs=jobs,
+        job_count=running,
+        reusable=reusable,
+        is_reused=is_reused,
+        wait_s=wait_s,
+        refusals=tuple(refusals),
+    )
+
+
+def unfinished_of(user: User) -> tuple[Sequence[Generation], int]:
+    """The oldest unfinished jobs, each with its hold, and how many there are in all."""
+    jobs = Generation.objects.unfinished().filter(user=user).annotate(of_all=Window(Count("pk")))
+    shown = list(jobs.select_related("hold").defer("spec").order_by("pk")[:SHOWN_JOBS])
+    return shown, shown[0].of_all if shown else 0
+
+
+def _effect(state: LimitState, count: int, is_reused: bool) -> Effect:
+    """What a wish for `count` pictures does to a limit; one that is answered with an earlier run is a request only."""
+    if "requests" in state.name:
+        return Effect(state=state, adds=1)
+    if is_reused:
+        return Effect(state=state, adds=0, is_asked=False)
+    return Effect(state=state, adds=count if "images" in state.name else 1 if "concurrent" in state.name else 0)
+
+
+def _limit_refusal(effect: Effect) -> Refusal:
+    state = effect.state
+    starts_again = f" {_starts_again(state.resets_at)}" if state.resets_at else ""
+    if "concurrent" in state.name:
+        message = f"{state.used} of your runs are unfinished, and {state.limit} at once are allowed."
+        return _refusal(ConcurrencyLimit, f"{message} The next one can start when one of these ends.", None)
+    if "requests" in state.name:
+        message = f"You have sent the {state.limit} requests of this minute.{starts_again}"
+        return _refusal(RateLimited, message, state.resets_at)
+    counted = COUNTED.get(state.name, f"the {{limit}} of {state.name}").format(limit=state.limit)
+    if state.remaining:
+        message = f"You have used {state.used} of {counted}, and this asks for {effect.adds}.{starts_again}"
+    else:
+        message = f"You have used {counted}.{starts_again}"
+    return _refusal(QuotaExceeded, message, state.resets_at)
+
+
+def _starts_again(at: datetime) -> str:
+    return f"The count starts again at {at:%H:%M} UTC, in {remaining(at)}."
+
+
+def _refusal_while_away(wait_s: float, now: datetime) -> Refusal:
+    seconds = math.ceil(wait_s)
+    return _refusal(UpstreamUnavailable, UpstreamUnavailable.message, now + timedelta(seconds=seconds))
+
+
+def _money_refusal(total: int, balance: Balance, jobs: Sequence[Generation]) -> Refusal:
+    frees_at = _enough_at(total - balance.available, jobs)
+    if total <= balance.available + balance.held:
+        there = balance.available + balance.held
+        message = f"{usd(balance.held)} of your {usd(there)} is held by running work. This run needs {usd(total, 3)}."
+        if frees_at:
+            message += f" What is not used of it is free again by {frees_at:%H:%M} UTC at the latest."
+    else:
+        message = f"This needs {usd(total, 3)}, and {usd(balance.available)} is available."
+    return _refusal(InsufficientCredit, message, frees_at)
+
+
+def _enough_at(missing: int, jobs: Sequence[Generation]) -> datetime | None:
+    """When the holds that end first come to what is missing, should they be given back; None when they never do."""
+    held = [(job.hold.expires_at, job.hold.amount_micros) for job in jobs if job.hold and job.hold.expires_at]
+    for frees_at, micros in sorted(held):
+        missing -= micros
+        if missing <= 0:
+            return frees_at
+    return None
+
+
+def _refusal(
+    error: type[ConcurrencyLimit | InsufficientCredit | QuotaExceeded | RateLimited | UpstreamUnavailable],
+    message: str,
+    resolves_at: datetime | None,
+) -> Refusal:
+    return Refusal(code=error.code, message=message, remedy=error.remedy, resolves_at=resolves_at)

@@ -1,0 +1,159 @@
+"""POST quotes: what a create would cost and do, without doing it."""
+
+import pytest
+
+from accounts import quotas
+from accounts.models import Price, Transfer, Usage
+from generations.models import Generation
+from generations.providers import breaker
+from tests.people import client_with, make_key
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATH = "/api/v1/quotes"
+
+
+@pytest.fixture
+def ask(alice_key):
+    api = client_with(alice_key)
+
+    def post(status=200, **body):
+        response = api.post(PATH, {"prompt": "a fox", **body}, content_type="application/json")
+        assert response.status_code == status, response.content
+        return response
+
+    return post
+
+
+def test_it_tells_price_balance_limits_and_creates_nothing(ask, alice, money):
+    transfers = Transfer.objects.count()
+    response = ask(count=2)
+    body = response.json()
+    price = Price.objects.get(pk=body["price"]["id"])
+    assert (price.amount_micros, price.unit, price.size) == (58_000, "image", "1K")
+    limits = body.pop("limits")
+    assert body == {
+        "model": "gemini-3.1-flash-image-preview",
+        "kind": "image",
+        "image_size": "1K",
+        "count": 2,
+        "unit_price": "0.058000",
+        "unit_price_micros": 58_000,
+        "total": "0.116000",
+        "total_micros": 116_000,
+        "currency": "USD",
+        "price": {
+            "id": price.pk,
+            "valid_from": price.valid_from.isoformat().replace("+00:00", "Z"),
+            "is_placeholder": price.is_placeholder,
+        },
+        "balance": {
+            "available": "1.000000",
+            "available_micros": 1_000_000,
+            "held": "0.000000",
+            "held_micros": 0,
+            "after": "0.884000",
+            "after_micros": 884_000,
+        },
+        "enough": True,
+        "holds": [],
+        "unfinished": 0,
+        "reuse": None,
+        "upstream": {"available": True, "retry_after_s": None},
+        "accepted": True,
+        "refusals": [],
+    }
+    told = {limit["name"]: (limit["limit"], limit["used"], limit["used_after"], limit["refused"]) for limit in limits}
+    assert told["images_per_day"] == (40, 0, 2, False)
+    assert told["concurrent"] == (4, 0, 1, False)
+    assert '"images_per_day";q=40' in response["RateLimit-Policy"]
+    assert (Generation.objects.count(), Transfer.objects.count(), Usage.objects.count()) == (0, transfers, 0)
+    assert money(alice) == (1_000_000, 0, 0)
+
+
+def test_it_is_refused_as_a_create_is(ask):
+    for body, field in (
+        ({"prompt": ""}, "prompt"),
+        ({"image_size": "9K"}, "image_size"),
+        ({"colour": "red"}, "colour"),
+        ({"count": 5}, "count"),
+        ({"references": ["00000000-0000-4000-8000-000000000000"]}, "references"),
+        ({"reuse": "sometimes"}, "reuse"),
+    ):
+        assert [error["field"] for error in ask(400, **body).json()["errors"]] == [field]
+
+
+def test_without_a_price_there_is_no_quote(ask, guards_off):
+    with guards_off():
+        Price.objects.all().delete()
+    assert ask(503).json()["code"] == "price_unknown"
+
+
+def test_it_is_not_counted_as_a_request_that_asks_for_work(ask, alice):
+    quotas.override_limits(user=alice, requests_per_minute=1)
+    for _ in range(3):
+        ask()
+
+
+def test_each_limit_that_would_be_passed_is_named(ask, alice, submit):
+    submit(alice)
+    quotas.override_limits(user=alice, images_per_day=2, concurrent=1, requests_per_minute=0)
+    body = ask(count=2).json()
+    assert {limit["name"] for limit in body["limits"] if limit["refused"]} == {
+        "images_per_day",
+        "concurrent",
+        "requests_per_minute",
+    }
+    assert body["accepted"] is False
+    assert {refusal["code"] for refusal in body["refusals"]} == {
+        "quota_exceeded",
+        "concurrency_limit",
+        "rate_limited",
+    }
+
+
+def test_what_running_work_holds_is_told_by_job(ask, alice, submit):
+    job = submit(alice)
+    [hold] = ask(prompt="another").json()["holds"]
+    assert (hold["generation"], hold["amount_micros"]) == (str(job.public_id), 58_000)
+    assert 0 <= hold["age_s"] < 60
+    assert hold["frees_at"] == job.hold.expires_at.isoformat().replace("+00:00", "Z")
+
+
+def test_too_little_credit_is_told_and_not_raised(penniless):
+    api = client_with(make_key(penniless))
+    body = api.post(PATH, {"prompt": "a fox"}, content_type="application/json").json()
+    assert (body["enough"], body["accepted"], body["balance"]["after"]) == (False, False, "-0.058000")
+    [refusal] = body["refusals"]
+    assert (refusal["code"], refusal["resolves_at"]) == ("insufficient_credit", None)
+
+
+def test_an_identical_picture_is_told_and_with_reuse_the_total_is_nothing(ask, alice, upstream, submit, work):
+    generation = work(submit(alice))
+    assert ask().json()["reuse"] == {
+        "generation": str(generation.public_id),
+        "status": "succeeded",
+        "created_at": generation.created_at.isoformat().replace("+00:00", "Z"),
+        "applied": False,
+    }
+    assert ask(prompt="A FOX").json()["reuse"] is None  # a create answers to the same case only
+    quotas.override_limits(user=alice, images_per_day=1, concurrent=0)
+    body = ask(reuse="auto").json()
+    assert (body["reuse"]["applied"], body["total"], body["unit_price"]) == (True, "0.000000", "0.058000")
+    assert body["accepted"] is True
+    effects = {limit["name"]: (limit["used_after"] - limit["used"], limit["refused"]) for limit in body["limits"]}
+    assert effects == {"images_per_day": (0, False), "concurrent": (0, False), "requests_per_minute": (1, False)}
+
+
+def test_an_upstream_that_rests_is_told(ask, monkeypatch):
+    monkeypatch.setattr(breaker, "wait_s", lambda providers, spec: 7.2)
+    body = ask().json()
+    assert body["upstream"] == {"available": False, "retry_after_s": 8}
+    assert [refusal["code"] for refusal in body["refusals"]] == ["upstream_unavailable"]
+
+
+def test_it_needs_a_key_with_the_scope(alice, stranger):
+    body = {"data": {"prompt": "a fox"}, "content_type": "application/json"}
+    assert stranger.post(PATH, **body).status_code == 401
+    assert client_with(make_key(alice, "read")).post(PATH, **body).status_code == 403
+    assert client_with(make_key(alice)).get(PATH).status_code == 405
