@@ -90,7 +90,9 @@ class QueueQuery(QueryParameters):
     """Which pictures of the queue."""
 
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        ["request", "rule", "report", "appeal", "second_look", "post"], required=False, help_text="Why it waits."
+        ["request", "rule", "report", "appeal", "second_look", "post", "reword"],
+        required=False,
+        help_text="Why it waits.",
     )
 
 
