@@ -22,13 +22,14 @@ from playwright.sync_api import expect, sync_playwright  # noqa: E402
 from tests.contract.live import PASSWORD, instance  # noqa: E402
 
 SLOW_MS = 150.0
+PATIENCE_MS = 30_000
 KEYS = ("a", "4r", "s", "a", "7r")
 STAFF = "desk@example.org"
 FILL = """
 from pathlib import Path
 from accounts.users import create_account
 from django.core.management import call_command
-from gallery import services
+from gallery import renditions
 from gallery.review import owners
 from tests.gallery.pictures import keep_image, encode_picture
 call_command("createaccount", email={staff!r}, password={password!r}, staff=True)
@@ -38,6 +39,7 @@ for number in range({count}):
     data = encode_picture("png", size=(1264, 848), colour=colour)
     words = dict(prompt=f"A disc, number {{number}}", caption="A disc.")
     image = keep_image(owner, Path({directory!r}) / "spool", data, **words)
+    renditions.make_eager(image.blob)  # as its task does after every picture
     owners.request_publication(owner=owner, public_id=image.public_id, visibility="public")
 """
 COUNT = """
@@ -78,6 +80,8 @@ def decide_all(url: str, pictures: int) -> list[float]:
         page.keyboard.press("Enter")
         page.wait_for_url("**/studio/**")
         page.goto(f"{url}/review/")
+        expect.set_options(timeout=PATIENCE_MS)
+        page.wait_for_load_state("networkidle")
         stage = page.locator(".exam[data-id]")
         for number in range(pictures):
             before = stage.get_attribute("data-id")

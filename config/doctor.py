@@ -150,7 +150,11 @@ def _security(case: _Case) -> Found:
         return warn("No proxy is trusted, so TLS cannot end at one.", "Set TRUSTED_PROXIES to the proxy's address.")
     if case.is_production and not settings.SITE_URL.startswith("https://"):
         return warn("SITE_URL is not https.", "Set SITE_URL to the https:// address of this site.")
-    return ok("Keys stay on the server, input is checked, limits are per person; system checks pass.")
+    review = {"pre": "before they are public", "flagged": "when a rule marks them", "post": "once they are public"}
+    return ok(
+        "Keys stay on the server, input is checked, limits are per person; system checks pass. Outputs are reviewed "
+        f"{review[settings.REVIEW_MODE]}."
+    )
 
 
 def _storage(case: _Case) -> Found:

@@ -409,6 +409,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "PREPROCESSING_HOOKS": ["config.api.without_trailing_slashes"],
+    # Two sets of values with one field name would get names from a hash.
+    "ENUM_NAME_OVERRIDES": {
+        "VisibilityEnum": ["private", "unlisted", "public"],
+        "KindEnum": ["image", "video"],
+    },
 }
 
 # --- Security ------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ SOURCES = {
     "appeal": "Appeal",
     "second_look": "Second look",
     "post": "Public already",
+    "reword": "New words",
 }
 VERBS = {
     "request": "Publication asked for",
@@ -40,6 +41,7 @@ VERBS = {
     "report": "Reported often enough",
     "return": "Back in the queue",
     "steal": "Taken over",
+    "reword": "Words changed by the owner",
 }
 
 
@@ -214,7 +216,7 @@ def _past(review: Review) -> list[Past]:
     return [
         Past(
             what=VERBS.get(step.verb, step.verb),
-            actor="" if step.verb in ("request", "withdraw", "appeal") else name_of_reviewer(step.actor),
+            actor="" if step.verb in ("request", "withdraw", "appeal", "reword") else name_of_reviewer(step.actor),
             reason=step.reason.label if step.reason else "",
             note=step.note,
             at=step.created_at,

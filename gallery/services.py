@@ -27,6 +27,7 @@ from gallery.imaging import (
     verify_image,
 )
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Garbage, Image
+from gallery.review.owners import note_new_words
 from gallery.video import VideoFacts
 
 log = structlog.get_logger(__name__)
@@ -182,7 +183,8 @@ def _move(owner: User, public_id: UUID | str, *, to_trash: bool) -> Image:
 def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, alt_text: str | None = None) -> Image:
     """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
 
-    Raises NotFound and InvalidInput.
+    A published one goes back to the reviewers (`note_new_words`), and keeps an alternative text. Raises NotFound,
+    InvalidInput and, when it is decided at this very moment, Conflict.
     """
     image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
     words = {
@@ -193,9 +195,13 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     _check_words(changes)
     if not changes:
         return image
-    Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
-    image.refresh_from_db(fields=[*changes, "version"])
-    return image
+    if image.visibility != Image.Visibility.PRIVATE and not changes.get("alt_text", "kept"):
+        message = "A picture that others are to see keeps an alternative text. Make it private first."
+        raise InvalidInput.of("alt_text", message)
+    with transaction.atomic():
+        Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
+        note_new_words(image)
+    return Image.objects.owned_by(owner).with_blob().get_public(public_id)
 
 
 def _check_words(changes: dict[str, str]) -> None:

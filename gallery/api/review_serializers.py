@@ -90,7 +90,9 @@ class QueueQuery(QueryParameters):
     """Which pictures of the queue."""
 
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        ["request", "rule", "report", "appeal", "second_look", "post"], required=False, help_text="Why it waits."
+        ["request", "rule", "report", "appeal", "second_look", "post", "reword"],
+        required=False,
+        help_text="Why it waits.",
     )
 
 
@@ -149,7 +151,7 @@ class BulkResultSerializer(serializers.Serializer[dict[str, Any]]):
     error = serializers.DictField(allow_null=True, help_text="code, detail, and who decided it.")
 
 
-class StatementSerializer(serializers.Serializer[Statement]):
+class StatementOfReasonsSerializer(serializers.Serializer[Statement]):
     """A statement of reasons; `dsa` has the names of the DSA Transparency Database."""
 
     image = serializers.UUIDField()
@@ -165,7 +167,7 @@ class StatementSerializer(serializers.Serializer[Statement]):
 
 
 def statement_body(statement: Statement) -> dict[str, Any]:
-    """As StatementSerializer describes it."""
+    """As StatementOfReasonsSerializer describes it."""
     step = statement.step
     assert step.reason is not None
     return {

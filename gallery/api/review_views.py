@@ -27,7 +27,7 @@ from gallery.api.review_serializers import (
     RejectBody,
     ReportBody,
     ReviewSerializer,
-    StatementSerializer,
+    StatementOfReasonsSerializer,
     VersionBody,
     review_body,
     statement_body,
@@ -118,7 +118,7 @@ class Paged(APIView):
 class StatementList(Paged):
     required_scopes = {"GET": "read"}
 
-    @extend_schema(operation_id="statements_list", responses=StatementSerializer(many=True))
+    @extend_schema(operation_id="statements_list", responses=StatementOfReasonsSerializer(many=True))
     def get(self, request: Request) -> Response:
         """What I was told about refusals of my images, the latest first, with the names of the DSA database."""
         paginator, page = self.page_of(statements.statements_of(caller(request)), request)

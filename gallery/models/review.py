@@ -79,7 +79,7 @@ class Review(models.Model):
 
     image = models.OneToOneField(Image, on_delete=models.PROTECT, related_name="review")
     version = models.PositiveIntegerField(default=0)
-    source = models.CharField(max_length=12, blank=True)  # request, rule, report, appeal, second_look, post
+    source = models.CharField(max_length=12, blank=True)  # request, rule, report, appeal, second_look, post, reword
     risk = models.PositiveSmallIntegerField(default=0)  # 0 to 100
     rule_hits = models.JSONField(default=list, blank=True)  # as screening found them, masked
     # Codes of the reasons that rules or viewers gave, each between bars: "|sexual|violence|".

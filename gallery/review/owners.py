@@ -69,7 +69,7 @@ def withdraw(*, owner: User, public_id: UUID | str, version: int | None = None) 
             return image
         refuse_stale(review, version, asked_by_owner=True)
         status = review.image.review_status
-        leaves = status == Status.PENDING and review.source in ("request", "rule")
+        leaves = status == Status.PENDING and review.source in ("request", "rule", "reword")
         if leaves or review.image.visibility != Image.Visibility.PRIVATE:
             to_status = Status.NONE.value if leaves else status
             _ask_anew(review, owner, "withdraw", to_status, Image.Visibility.PRIVATE.value, leaves_queue=leaves)
@@ -104,6 +104,36 @@ def appeal(*, owner: User, public_id: UUID | str, text: str, version: int | None
             asked_by_owner=True,
         )
         return Appeal.objects.create(decision=review.decision, text=text)
+
+
+def note_new_words(image: Image) -> None:
+    """What is published with a picture has changed: what was approved were other words (REVIEW_MODE pre).
+
+    A reviewer who has the old ones on the screen is told, whatever the mode. Precondition: the transaction that changes
+    them. Raises ReviewConflict.
+    """
+    review = Review.objects.select_related("image", "decision__reason").filter(image=image).first()
+    if review is None:
+        return
+    status, place = review.image.review_status, place_of(review)
+    to_status = status
+    if status == Status.APPROVED and place is None:
+        if settings.REVIEW_MODE != "pre":
+            return
+        is_asked = review.image.visibility != Image.Visibility.PRIVATE
+        to_status = Status.PENDING.value if is_asked else Status.NONE.value
+        place = Place(source="reword", risk=review.risk, since=timezone.now()) if is_asked else None
+    elif place is None:
+        return
+    take_step(
+        review,
+        "reword",
+        to_status=to_status,
+        actor=review.image.owner,
+        place=place,
+        round=round_of(review),
+        asked_by_owner=True,
+    )
 
 
 def why_not_appealable(review: Review) -> str:

@@ -28,8 +28,10 @@ EDGES: dict[str, frozenset[str]] = {
     Status.NONE: frozenset({Status.PENDING, Status.APPROVED, Status.ESCALATED}),
     Status.PENDING: frozenset({Status.PENDING, Status.NONE, Status.APPROVED, Status.REJECTED, Status.ESCALATED}),
     Status.ESCALATED: frozenset({Status.ESCALATED, Status.APPROVED, Status.REJECTED, Status.QUARANTINED}),
-    # Decided once more only while it waits for that (REVIEW_MODE post).
-    Status.APPROVED: frozenset({Status.APPROVED, Status.REPORTED, Status.REJECTED, Status.ESCALATED}),
+    # Decided once more only while it waits for that (REVIEW_MODE post); back to the start when its words change.
+    Status.APPROVED: frozenset(
+        {Status.APPROVED, Status.REPORTED, Status.REJECTED, Status.ESCALATED, Status.PENDING, Status.NONE}
+    ),
     Status.REPORTED: frozenset({Status.PENDING}),
     Status.REJECTED: frozenset({Status.REJECTED, Status.APPEALED, Status.ESCALATED}),
     Status.APPEALED: frozenset({Status.APPEALED, Status.APPROVED, Status.REJECTED, Status.QUARANTINED}),
@@ -116,6 +118,7 @@ _DID = {
     "undo": "took back a decision on",
     "withdraw": "withdrew",
     "steal": "took over",
+    "reword": "changed the words of",
     "appeal": "appealed for",
 }
 

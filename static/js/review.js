@@ -9,7 +9,10 @@ const say = document.getElementById("desk-say");
 const RENEW_EVERY_MS = 60_000;
 const ANNOUNCED_S = [60, 15];
 
-let ahead = Promise.resolve(undefined); // the next picture's element, null when there is none, undefined when it failed
+const DEPTH = 2; // so many pictures are here before they are needed: one slow answer is not felt
+let ahead = []; // promises of the next pictures' elements; null: there was none, undefined: it failed
+let coming = []; // the ids of those that have arrived and were not shown yet
+let round = 0; // raised when what was asked for is not wanted any more
 let skipped = []; // ids that were put off here, the latest last
 let decided = []; // ids whose decision may not have arrived at the server yet, the latest last
 let last = null; // the last decision: {element, done}, until it cannot be taken back any more
@@ -50,8 +53,20 @@ async function load(address) {
   return element;
 }
 
+/** Ask for the next ones, one after the other, as each answer must not be one of those before. */
 function prefetch() {
-  ahead = loadNext().catch(() => undefined); // asked for again when it is needed
+  while (ahead.length < DEPTH) {
+    const before = ahead.at(-1) ?? Promise.resolve();
+    const asked = round;
+    const next = before.then(loadNext).catch(() => undefined);
+    // First of all that waits for it, so that the one after it is another one.
+    next.then((element) => { if (element && asked === round) coming.push(idOf(element)); });
+    ahead.push(next);
+  }
+}
+
+function idOf(element) {
+  return element.querySelector(".exam").dataset.id;
 }
 
 /** Put an element on the stage, begin its clock, and say what it is. */
@@ -85,7 +100,7 @@ function current() {
 
 function loadNext() {
   const address = new URL(place.dataset.next, location.href);
-  const seen = [exam()?.dataset.id, ...decided.slice(-10), ...skipped.slice(-35)];
+  const seen = [exam()?.dataset.id, ...coming, ...decided.slice(-10), ...skipped.slice(-35)];
   for (const id of seen) if (id) address.searchParams.append("not", id);
   return load(address);
 }
@@ -93,8 +108,10 @@ function loadNext() {
 /** Show the next picture, and return the one that was on the stage; null when the next cannot be had. */
 async function advance() {
   const before = current();
-  let next = await ahead;
-  if (next === undefined) {
+  let next = await ahead.shift();
+  if (next) coming = coming.filter((id) => id !== idOf(next));
+  else {
+    [ahead, coming, round] = [[], [], round + 1]; // what came to nothing may be there by now
     try {
       next = await loadNext();
     } catch (error) {
@@ -180,7 +197,10 @@ function failed(decision, error, name) {
 }
 
 function bringBack(element) {
-  if (exam()) ahead = Promise.resolve(current());
+  if (exam()) {
+    coming.unshift(exam().dataset.id);
+    ahead.unshift(Promise.resolve(current()));
+  }
   show(element);
 }
 

@@ -38,6 +38,15 @@ def waiting(site):
     return owner, made
 
 
+def check_at_both_sizes(page):
+    for size in ("phone", "desktop"):
+        page.set_viewport_size(SIZES[size])
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width <= room
+
+
 @pytest.mark.slow
 def test_pictures_are_decided_by_keyboard_alone(visit, site, waiting):
     owner, pictures = waiting
@@ -58,12 +67,7 @@ def test_pictures_are_decided_by_keyboard_alone(visit, site, waiting):
     on_stage(0)
     for name in ("Show picture", "Approve", "Reject", "Second look", "Skip"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
-    for size in ("phone", "desktop"):
-        page.set_viewport_size(SIZES[size])
-        results = Axe().run(page)
-        assert results.violations_count == 0, results.generate_report()
-        width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width <= room
+    check_at_both_sizes(page)
     stage = page.locator("#stage")
     expect(stage).to_have_attribute("data-blur", "on")
     page.keyboard.press("Space")
@@ -103,3 +107,6 @@ def test_pictures_are_decided_by_keyboard_alone(visit, site, waiting):
     expect(page.get_by_text(re.compile("^Approved: "))).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert [status(index) for index in range(PICTURES)] == ["approved", "rejected", "escalated", "approved", "approved"]
+    for path in ("/review/settings/", "/review/figures/"):
+        visitor.go(path)
+        check_at_both_sizes(page)

@@ -9,7 +9,7 @@ from accounts.errors import Conflict, InvalidInput, NotFound
 from gallery import services
 from gallery.errors import SecondPersonNeeded
 from gallery.models import Appeal, Image, Review, ReviewStep
-from gallery.review import claims, owners
+from gallery.review import claims, decisions, owners
 from tests.gallery.review.desk import decide, make_pending, make_picture, make_reviewer, review_of, state_of
 
 pytestmark = pytest.mark.django_db
@@ -142,6 +142,48 @@ def test_what_is_public_first_is_looked_at_afterwards(alice, ines, settings):
     decide("reject", ines, refused, reason="spam")
     assert (state_of(kept), state_of(refused)) == (("approved", "public", True), ("rejected", "public", False))
     assert review_of(kept).queued_at is None
+
+
+def test_new_words_of_a_published_picture_are_looked_at_first(alice, ines):
+    image = make_pending(alice)
+    decide("approve", ines, image)
+    changed = services.edit_image(owner=alice, public_id=image.public_id, title="Other words")
+    assert (changed.review_status, changed.title) == ("pending", "Other words")
+    assert state_of(image) == ("pending", "public", False)
+    assert (review_of(image).source, ReviewStep.objects.last().verb) == ("reword", "reword")
+    services.edit_image(owner=alice, public_id=image.public_id, title="Other words")
+    assert ReviewStep.objects.count() == 3
+    decide("approve", ines, image)
+    owners.withdraw(owner=alice, public_id=image.public_id)
+    services.edit_image(owner=alice, public_id=image.public_id, title="Again other words")
+    assert state_of(image) == ("none", "private", False)
+
+
+def test_a_reviewer_does_not_approve_words_that_they_have_not_seen(alice, ines):
+    image = make_pending(alice)
+    seen = review_of(image).version
+    services.edit_image(owner=alice, public_id=image.public_id, alt_text="Something else")
+    with pytest.raises(Conflict, match="The owner changed the words of this picture"):
+        decisions.approve(reviewer=ines, image_id=image.public_id, version=seen)
+    assert state_of(image)[0] == "pending"
+
+
+def test_what_others_are_to_see_keeps_its_alternative_text(alice):
+    image = make_pending(alice)
+    with pytest.raises(InvalidInput) as refusal:
+        services.edit_image(owner=alice, public_id=image.public_id, alt_text="")
+    assert refusal.value.errors[0].field == "alt_text"
+    image.refresh_from_db()
+    assert image.alt_text == "A blue circle."
+    assert ReviewStep.objects.count() == 1
+
+
+@pytest.mark.parametrize("mode", ["flagged", "post"])
+def test_in_the_other_modes_new_words_stay_public(alice, settings, mode):
+    settings.REVIEW_MODE = mode
+    image = make_pending(alice)
+    services.edit_image(owner=alice, public_id=image.public_id, title="Other words")
+    assert state_of(image) == ("approved", "public", True)
 
 
 # --- Appeals -------------------------------------------------------------------------------------
