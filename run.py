@@ -201,8 +201,14 @@ def install(children: Children, kind: str) -> None:
         make_venv(children, uv)
         for name in LOCKS:  # from here on it is neither what it was nor what it will be
             stamp_of(name).unlink(missing_ok=True)
-        pip = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-compile"]
-        installer = [*uv, "pip", "install", "--python", PYTHON] if uv else pip
+        # Python compiles what it imports on the way, unless it is told to leave no bytecode behind: then each process
+        # would compile everything again, which takes longer than what it does.
+        compiles = sys.dont_write_bytecode
+        pip = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        pip += [] if compiles else ["--no-compile"]
+        installer = (
+            [*uv, "pip", "install", "--python", PYTHON, *(["--compile-bytecode"] if compiles else [])] if uv else pip
+        )
         with open(VENV / "install.log", "w") as log:
             if children.call(*installer, "--require-hashes", "-r", LOCKS[kind], stdout=log, stderr=log):
                 raise Problem(
