@@ -13,6 +13,7 @@ GROUP = "Operators"
 APPS = ("accounts", "gallery", "generations")
 # What the verbs ask for: a grant is a transfer, a revocation a changed key, an exception a changed quota.
 VERBS = ("add_transfer", "change_apikey", "change_user", "add_quota", "change_quota")
+REVIEW = "review_image"  # the review desk
 
 
 def operators() -> Group:
@@ -22,6 +23,7 @@ def operators() -> Group:
         permissions = Permission.objects.filter(
             Q(content_type__app_label__in=APPS, codename__startswith="view_")
             | Q(content_type__app_label="accounts", codename__in=VERBS)
+            | Q(content_type__app_label="gallery", codename=REVIEW)
             | Q(content_type__app_label="admin", codename="view_logentry")
         )
         group.permissions.set(permissions)

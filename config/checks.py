@@ -51,6 +51,7 @@ def _unknown_words() -> Iterator[CheckMessage]:
         ("LOG_LEVEL", "E004", LEVELS),
         ("LOG_PROMPTS", "E005", ("hash", "full")),
         ("UPSTREAM_CHAT_AUTH", "E013", ("raw", "bearer")),
+        ("REVIEW_MODE", "E015", ("pre", "flagged", "post")),
     )
     for name, number, words in allowed:
         value = getattr(settings, name)
@@ -66,6 +67,7 @@ def _bad_numbers() -> Iterator[CheckMessage]:
         "UPSTREAM_MAX_PAID_ATTEMPTS": 1,
         "WORKER_CONCURRENCY": 1,
         "QUEUE_LIMIT": 1,
+        "REPORTS_TO_REVIEW": 1,
     }
     for name, minimum in at_least.items():
         value = getattr(settings, name)

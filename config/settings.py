@@ -318,6 +318,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its own handlers would write what ours redact
 CELERY_WORKER_REDIRECT_STDOUTS = False
 
+# --- Review ---------------------------------------------------------------------------------------
+
+REVIEW_MODE = env.str("REVIEW_MODE", "pre")
+REPORTS_TO_REVIEW = env.int("REPORTS_TO_REVIEW", 3)
+
 # --- Delivery ------------------------------------------------------------------------------------
 
 MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 PRIVATE = "private, max-age=300"
+UNKEPT = "private, no-store"  # what is looked at for others
 # What the answer depends on besides the address: a browser that changes hands must not show the last user's picture.
 VARY = "Authorization, Cookie, x-goog-api-key"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)

@@ -1,6 +1,6 @@
 """What may go wrong with kept pictures, beside the errors that every app shares."""
 
-from accounts.errors import ServiceError, ServiceUnavailable
+from accounts.errors import Conflict, Forbidden, ServiceError, ServiceUnavailable
 
 
 class UploadTooLarge(ServiceError):
@@ -39,3 +39,29 @@ class RenditionUnavailable(ServiceUnavailable):
     title = "This copy of the picture could not be made"
     message = "This copy of the picture could not be made. The original is there."
     remedy = "Ask for variant=original without a format, or try again later."
+
+
+class ReviewConflict(Conflict):
+    """Somebody was faster; `decided_by` names who, unless the owner asks."""
+
+    title = "It has been decided meanwhile"
+    message = "This picture has been decided meanwhile."
+    remedy = "Look at it again: it may need nothing more."
+
+
+class ClaimLost(Conflict):
+    """A reviewer's lease has run out, or somebody else holds the picture."""
+
+    code = "claim_lost"
+    title = "You do not hold this picture"
+    message = "Your claim on this picture has run out."
+    remedy = "Claim it again and look at it once more."
+
+
+class SecondPersonNeeded(Forbidden):
+    """The same person cannot decide twice where two people must agree, nor over their own picture or decision."""
+
+    code = "second_person_needed"
+    title = "Somebody else must decide this"
+    message = "Somebody else must decide this."
+    remedy = "Leave it to another reviewer."

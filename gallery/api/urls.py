@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from gallery.api import views
+from gallery.api import review_views, views
 
 ID = r"(?P<image_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
@@ -11,4 +11,15 @@ urlpatterns = [
     re_path(rf"^images/{ID}/?$", views.ImageDetail.as_view(), name="image"),
     re_path(rf"^images/{ID}/restore/?$", views.ImageRestore.as_view(), name="image-restore"),
     re_path(rf"^images/{ID}/file/?$", views.ImageFile.as_view(), name="image-file"),
+    re_path(rf"^images/{ID}/publish/?$", review_views.ImagePublish.as_view(), name="image-publish"),
+    re_path(rf"^images/{ID}/withdraw/?$", review_views.ImageWithdraw.as_view(), name="image-withdraw"),
+    re_path(rf"^images/{ID}/report/?$", review_views.ImageReport.as_view(), name="image-report"),
+    re_path(rf"^images/{ID}/appeal/?$", review_views.ImageAppeal.as_view(), name="image-appeal"),
+    re_path(r"^statements/?$", review_views.StatementList.as_view(), name="statements"),
+    re_path(r"^review/?$", review_views.ReviewQueue.as_view(), name="review"),
+    re_path(rf"^review/{ID}/claim/?$", review_views.ReviewClaim.as_view(), name="review-claim"),
+    re_path(rf"^review/{ID}/approve/?$", review_views.ReviewApprove.as_view(), name="review-approve"),
+    re_path(rf"^review/{ID}/reject/?$", review_views.ReviewReject.as_view(), name="review-reject"),
+    re_path(rf"^review/{ID}/escalate/?$", review_views.ReviewEscalate.as_view(), name="review-escalate"),
+    re_path(rf"^review/{ID}/undo/?$", review_views.ReviewUndo.as_view(), name="review-undo"),
 ]

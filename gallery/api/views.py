@@ -18,8 +18,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import caller
+from accounts.api.authentication import caller, key_of
 from accounts.errors import InvalidInput
+from accounts.keys import granted_scopes
 from gallery import services
 from gallery.api.serializers import (
     ImageChanges,
@@ -29,9 +30,10 @@ from gallery.api.serializers import (
     ImageUpload,
     image_body,
 )
-from gallery.delivery import find_file, serve_file
+from gallery.delivery import PRIVATE, UNKEPT, find_file, serve_file
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
+from gallery.review.access import is_reviewer
 from gallery.uploads import sent_files
 
 IMAGE_ID = OpenApiParameter("image_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
@@ -149,8 +151,28 @@ class ImageFile(APIView):
         Answers Range, If-Range, If-None-Match and If-Modified-Since; the ETag is the SHA-256 of the bytes.
         """
         wanted = ImageFileQuery.read(request)
-        file = find_file(_own_image(request, image_id), variant=wanted["variant"], format=wanted.get("format"))
-        return serve_file(request._request, file, as_attachment=wanted["download"] == "1")
+        image = _readable_image(request, image_id)
+        file = find_file(image, variant=wanted["variant"], format=wanted.get("format"))
+        return serve_file(
+            request._request,
+            file,
+            as_attachment=wanted["download"] == "1",
+            cache_control=PRIVATE if image.owner_id == caller(request).pk else UNKEPT,
+        )
+
+
+def _readable_image(request: Request, image_id: str) -> Image:
+    """One whose bytes are answered here: one's own, and for a reviewer what is in the review."""
+    reviews = may_review(request)
+    images = Image.objects.visible_to(caller(request), reviews=reviews)
+    # Other people's public pictures have an address of their own, which tells nobody's secrets.
+    return (images if reviews else images.owned_by(caller(request))).with_blob().get_public(image_id)
+
+
+def may_review(request: Request) -> bool:
+    """Whether the caller is a reviewer, and the key, if one was sent, is for that."""
+    api_key = key_of(request)
+    return is_reviewer(caller(request)) and (api_key is None or "review" in granted_scopes(api_key))
 
 
 def _own_image(request: Request, image_id: str) -> Image:

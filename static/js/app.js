@@ -116,7 +116,7 @@ document.addEventListener("keydown", (event) => {
   const control = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!control) return;
   event.preventDefault();
-  if (control.matches("textarea, input")) control.focus();
+  if (control.matches("textarea, input:not([type=radio], [type=checkbox])")) control.focus();
   else control.click();
 });
 

@@ -4,6 +4,7 @@ An Image copies prompt, model and size when it is stored: provenance does not ch
 knows nothing of jobs or models (`source_reference` is opaque here).
 """
 
+import secrets
 import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -29,6 +30,11 @@ MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
 # Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
 HIDDEN_KINDS = ("draft", "upload")
+
+
+def new_publication_key() -> str:
+    """A part of a public address that nobody can guess: 22 characters, 128 random bits."""
+    return secrets.token_urlsafe(16)
 
 
 class Blob(models.Model):
@@ -76,6 +82,27 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Those in the trash, the latest moved there first."""
         return self.filter(trashed_at__isnull=False).order_by("-trashed_at", "-pk")
 
+    def public(self) -> "ImageQuerySet":
+        """Those that anybody with their address may see, unlisted ones too (`Image.is_public`)."""
+        return self.filter(_is_public())
+
+    def listed_publicly(self) -> "ImageQuerySet":
+        """Those of `public` that the public gallery lists."""
+        return self.public().filter(visibility=Image.Visibility.PUBLIC)
+
+    def visible_to(self, user: "User | AnonymousUser", *, reviews: bool = False) -> "ImageQuerySet":
+        """Those whose bytes `user` may see: public ones, and one's own unless it is quarantined.
+
+        A person who `reviews` sees what is in the review or has been decided in it as well, and nothing else of others.
+        """
+        status = Image.ReviewStatus
+        seen = _is_public()
+        if user.is_authenticated:
+            seen |= Q(owner=user) & ~Q(review_status=status.QUARANTINED)
+        if reviews:
+            seen |= ~Q(review_status=status.NONE)
+        return self.filter(seen)
+
     def with_blob(self) -> "ImageQuerySet":
         return self.select_related("blob")
 
@@ -119,6 +146,12 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return self
 
 
+def _is_public() -> Q:
+    """The condition of Image.is_public."""
+    asked = (Image.Visibility.UNLISTED, Image.Visibility.PUBLIC)
+    return Q(review_status=Image.ReviewStatus.APPROVED, visibility__in=asked, trashed_at=None)
+
+
 class Image(models.Model):
     """A picture somebody owns."""
 
@@ -153,6 +186,8 @@ class Image(models.Model):
     source_reference = models.CharField(max_length=100, blank=True, db_index=True)
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
+    # Part of the public address while `is_public` without regard to the trash; the next time there is another one.
+    publication_key = models.CharField(max_length=22, unique=True, null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1)
     trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -173,6 +208,15 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return str(self.public_id)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anybody with its address may see it; the visibility alone is only what the owner asks for."""
+        return (
+            self.review_status == self.ReviewStatus.APPROVED
+            and self.visibility != self.Visibility.PRIVATE
+            and self.trashed_at is None
+        )
 
 
 class Rendition(models.Model):

@@ -1,0 +1,1 @@
+"""The review of pictures that others are to see: states, claims, decisions, appeals, reports (docs/moderation.md)."""
