@@ -1,7 +1,9 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.core.files import File
@@ -25,6 +27,7 @@ from gallery.imaging import (
     verify_image,
 )
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Image
+from gallery.screening.rules import admit
 from gallery.video import VideoFacts
 
 PREVIEW_SIDE = 320
@@ -81,6 +84,7 @@ def add_image(
     source_reference: str,
     kind: str = "image",
     poster: ImageFacts | None = None,
+    rule_hits: Sequence[Mapping[str, Any]] = (),
 ) -> Image:
     """Give `owner` a picture whose bytes `keep_picture` has kept, or a clip and its poster that `keep_clip` has kept.
 
@@ -103,6 +107,7 @@ def add_image(
         honours_aspect_ratio=honours_aspect_ratio,
         honours_image_size=honours_image_size,
         source_reference=source_reference,
+        rule_hits=[dict(hit) for hit in rule_hits],
     )
 
 
@@ -161,7 +166,7 @@ def _move(owner: User, public_id: UUID | str, *, to_trash: bool) -> Image:
 def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, alt_text: str | None = None) -> Image:
     """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
 
-    Raises NotFound and InvalidInput.
+    Raises NotFound, InvalidInput, and PromptRejected for words that a rule blocks.
     """
     image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
     words = {
@@ -172,6 +177,7 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     _check_words(changes)
     if not changes:
         return image
+    admit(changes)
     Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
     image.refresh_from_db(fields=[*changes, "version"])
     return image

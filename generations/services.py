@@ -16,6 +16,8 @@ from django.utils import timezone
 from accounts import ledger, quotas
 from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
+from gallery.screening.rules import admit
+from gallery.screening.verdicts import Verdict
 from generations import catalog, events, reusing, settlement
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
@@ -52,8 +54,8 @@ def submit(
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
-    nothing is charged. Raises InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull, UpstreamUnavailable,
-    PriceUnknown, IdempotencyMismatch.
+    nothing is charged. Raises PromptRejected, InsufficientCredit, QuotaExceeded, ConcurrencyLimit, QueueFull,
+    UpstreamUnavailable, PriceUnknown, IdempotencyMismatch.
     """
     body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -78,7 +80,9 @@ def submit(
         if not reuse:
             return None
         try:
-            reused = reusing.answer(user=user, spec=spec, source=source, api_key=api_key, remember=remember)
+            reused = reusing.answer(
+                user=user, spec=spec, source=source, api_key=api_key, rule_hits=verdict.kept(), remember=remember
+            )
         except IntegrityError:  # the same key was sent twice at once, and the other request was first
             return find_replay()
         return Submission(generation=reused) if reused else None
@@ -86,6 +90,10 @@ def submit(
     def is_answered() -> bool:
         return find_replay() is not None or (reuse and find_reusable(user=user, spec=spec) is not None)
 
+    if replay := find_replay():
+        return replay
+    # Here every door comes through, and before any transaction: SQLite's write lock must not wait for it.
+    verdict = admit(spec.texts())
     for _ in range(SUBMIT_TRIES):
         if answer := find_answer():
             return answer
@@ -95,7 +103,7 @@ def submit(
         _refuse_while_away(spec)
         try:
             with transaction.atomic():
-                generation = _insert(user, spec, source, api_key, price, is_answered)
+                generation = _insert(user, spec, source, api_key, price, verdict, is_answered)
                 remember(generation)
                 transaction.on_commit(lambda pk=generation.pk: run_generation.delay(pk))  # type: ignore[misc]
             return Submission(generation=generation)
@@ -140,6 +148,7 @@ def _insert(
     source: str,
     api_key: ApiKey | None,
     price: Price,
+    verdict: Verdict,
     is_repeated: Callable[[], bool],
 ) -> Generation:
     now = timezone.now()
@@ -159,6 +168,7 @@ def _insert(
         model=spec.model,
         prompt=spec.prompt,
         spec=spec.canonical(),
+        rule_hits=verdict.kept(),
         fingerprint=spec.fingerprint,
         likeness=spec.likeness,
         price=price,
@@ -226,6 +236,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
     """Queue a failed or cancelled generation again, with a new hold at today's price. Raises as submit does."""
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
+    verdict = admit(spec.texts())  # by the rules of today
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     _refuse_uncarried(spec)
     _refuse_while_away(spec)
@@ -245,6 +256,7 @@ def retry(*, user: User, public_id: UUID | str) -> Generation:
         quotas.check_concurrent(user=user, running=others.count())
         Generation.objects.filter(pk=generation.pk).update(
             stage="queued",
+            rule_hits=verdict.kept(),
             error_code="",
             error_detail="",
             reused_from=None,

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from generations.views import account, costs, history, image, landing, live, references, reuse, search, status, studio
+from generations.views import (
+    account,
+    costs,
+    hints,
+    history,
+    image,
+    landing,
+    live,
+    references,
+    reuse,
+    search,
+    status,
+    studio,
+)
 
 app_name = "generations"
 urlpatterns = [
@@ -11,6 +24,7 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("studio/", studio.studio, name="studio"),
     path("studio/offer/", reuse.reuse_offer, name="reuse_offer"),
+    path("studio/hints/", hints.hints, name="hints"),
     path("studio/events/", live.events, name="studio_events"),
     path("studio/onboarding/", studio.dismiss_onboarding, name="dismiss_onboarding"),
     path("studio/references/", references.picker, name="pick_references"),

@@ -22,6 +22,7 @@ from gallery.models.review import (
     ReviewStep,
     Statement,
 )
+from gallery.models.screening import Rule
 
 __all__ = [
     "HIDDEN_KINDS",
@@ -42,6 +43,7 @@ __all__ = [
     "Review",
     "ReviewStep",
     "ReviewerSettings",
+    "Rule",
     "Statement",
     "new_publication_key",
 ]
