@@ -20,7 +20,7 @@ from accounts.errors import InvalidInput, ServiceError
 from accounts.models import User
 from accounts.templatetags.plantain import duration, usd
 from gallery.models import Rule
-from gallery.screening.rules import Wording, category_labels, check_wording, switch_rule, write_rule
+from gallery.screening.rules import Wording, category_labels, check_code, check_wording, switch_rule, write_rule
 from gallery.screening.trial import try_rule
 from generations.models import Attempt, Generation
 from generations.spec import GenerationSpec
@@ -146,11 +146,18 @@ class RuleForm(forms.ModelForm):
         cleaned = super().clean()
         if not self.errors:
             try:
+                if not self.instance.pk:
+                    self._check_new(self.cleaned_data["code"])
                 check_wording(self.wording())
             except InvalidInput as error:
                 for problem in error.errors:
                     self.add_error(problem.field, problem.message)
         return cleaned
+
+    def _check_new(self, code: str) -> None:
+        check_code(code)
+        if Rule.objects.filter(code=code).exists():
+            raise InvalidInput.of("code", "There is a rule with this code.")
 
 
 @admin.register(Rule)

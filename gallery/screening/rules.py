@@ -120,8 +120,7 @@ class Wording:
 
 def write_rule(*, code: str, wording: Wording, by: User, note: str = "", version: int = 0) -> Rule:
     """The version of a rule after `version`, 0 for a new rule. Raises InvalidInput, Conflict (somebody was faster)."""
-    if not _CODE.fullmatch(code):
-        raise InvalidInput.of("code", "A code is 2 to 40 small letters, digits and underscores.")
+    check_code(code)
     check_wording(wording)
     latest = Rule.objects.filter(code=code).aggregate(version=Max("version"))["version"] or 0
     if latest != version:
@@ -141,6 +140,12 @@ def switch_rule(*, code: str, version: int, is_enabled: bool, by: User) -> Rule:
     wording = Wording(**{each.name: getattr(rule, each.name) for each in fields(Wording)})
     wording = replace(wording, is_enabled=is_enabled)
     return write_rule(code=code, wording=wording, by=by, note="On" if is_enabled else "Off", version=version)
+
+
+def check_code(code: str) -> None:
+    """Raises InvalidInput for a name that a rule cannot have."""
+    if not _CODE.fullmatch(code):
+        raise InvalidInput.of("code", "A code is 2 to 40 small letters, digits and underscores.")
 
 
 def check_wording(wording: Wording) -> None:
