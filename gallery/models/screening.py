@@ -25,15 +25,15 @@ class Rule(models.Model):
     """One version of one rule: what it looks for, and what becomes of a text in which it finds it."""
 
     class Kind(models.TextChoices):
-        WORDS = "words", "words or phrases, one in a line"
-        NEAR = "near", "two lists of words, close to each other"
-        PATTERN = "pattern", "a pattern (RE2)"
+        WORDS = "words", "words"
+        NEAR = "near", "close words"
+        PATTERN = "pattern", "pattern"
         DETECTOR = "detector", "personal data"
 
     class Action(models.TextChoices):
-        ALLOW = "allow", "allow: what lies inside is no hit of another rule"
-        FLAG = "flag", "flag: goes on, and reviewers see it"
-        BLOCK = "block", "block: is refused"
+        ALLOW = "allow", "allow"
+        FLAG = "flag", "flag"
+        BLOCK = "block", "block"
 
     code = models.CharField(max_length=40)
     version = models.PositiveIntegerField(default=1)

@@ -52,6 +52,7 @@ function mask({ prompt, styles }) {
   const fields = [...form.querySelectorAll("[name=styles]")];
   styles.forEach((text, index) => text && write(fields[index], text));
   write(form.elements.prompt, prompt);
+  document.getElementById("problem").replaceChildren(); // what it says is no longer true
   document.getElementById("said").textContent = "Personal data is masked.";
 }
 
