@@ -69,13 +69,11 @@ def fold(text: str) -> str:
 
 
 def _view(text: str, read: Callable[[str], str]) -> View:
-    parts: list[str] = []
-    origins: list[int] = []
-    for index, character in enumerate(text):
-        shown = read(character)
-        parts.append(shown)
-        origins.extend([index] * len(shown))
-    return View("".join(parts), text, origins)
+    parts = list(map(read, text))
+    shown = "".join(parts)
+    if len(shown) == len(text) and "" not in parts:  # one for one: nothing has moved
+        return View(shown, text)
+    return View(shown, text, [index for index, part in enumerate(parts) for _ in part])
 
 
 @lru_cache(_CACHED)

@@ -177,6 +177,8 @@ class WordTree:
 
     def __init__(self) -> None:
         self._root = _Node()
+        # Most words of a text begin nothing, and the same ones come again and again.
+        self._begin = lru_cache(8192)(self._root.follow)
         self._inside: dict[str, list[int]] = {}
 
     def add(self, line: str, number: int) -> None:
@@ -199,9 +201,8 @@ class WordTree:
     def find(self, text: str) -> Iterator[Phrase]:
         """Every phrase that is in a folded text, in the order of where it begins but for the odd ones at the end."""
         words = [(match[0], match.start(), match.end()) for match in _TOKEN.finditer(text)]
-        begins = self._root.follow
         for index, (word, start, end) in enumerate(words):
-            nodes, complete = begins(word)
+            nodes, complete = self._begin(word)
             yield from (Phrase(number, start, end, index) for number in complete)
             after = index + 1
             while nodes and after < len(words):
@@ -211,7 +212,7 @@ class WordTree:
                 nodes = [node for reached, _ in steps for node in reached]
                 after += 1
         for word, start, end, index in _spelled_out(text, words):
-            yield from (Phrase(number, start, end, index) for number in begins(word)[1])
+            yield from (Phrase(number, start, end, index) for number in self._begin(word)[1])
         for part, numbers in self._inside.items():
             start = text.find(part)
             while start >= 0:

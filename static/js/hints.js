@@ -14,7 +14,8 @@ const words = () => [form.elements.prompt.value, ...[...form.querySelectorAll("[
 
 function show(html) {
   if (shown !== html) place.innerHTML = shown = html; // spoken only when it says something else
-  for (const button of place.querySelectorAll("button[data-mask]")) button.hidden = false;
+  // "Mask and generate" is for whoever has no script: here it is masked to be read first.
+  for (const button of place.querySelectorAll("button")) button.hidden = button.type === "submit";
 }
 
 async function ask() {
@@ -67,7 +68,7 @@ if (place) {
     const button = event.target.closest("button[data-mask]");
     if (!button) return;
     mask(JSON.parse(button.dataset.mask));
-    if (button.type === "button") ask(); // at once: what was said is no longer true
+    ask(); // at once: what was said is no longer true
   });
   document.addEventListener("htmx:oobAfterSwap", () => show((shown = place.innerHTML)));
   show((shown = place.innerHTML));
