@@ -7,5 +7,5 @@ class GalleryConfig(AppConfig):
     def ready(self) -> None:
         from accounts.triggers import make_append_only
 
-        for model in ("Reason", "ReviewStep", "Statement", "Appeal", "Report"):
+        for model in ("Reason", "ReviewStep", "Statement", "Appeal", "Report", "Rule"):
             make_append_only(f"gallery.{model}")

@@ -180,6 +180,7 @@ def mark_hits(prompt: str, rule_hits: Sequence[dict[str, Any]]) -> list[Part]:
         (max(0, hit["start"]), min(len(prompt), hit["end"]), str(hit.get("rule", "")))
         for hit in rule_hits
         if isinstance(hit.get("start"), int) and isinstance(hit.get("end"), int)
+        if hit.get("field", "prompt") == "prompt"  # what stands in a style or a title is listed, but has no place here
     )
     parts, done = [], 0
     for start, end, rule in spans:

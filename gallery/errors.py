@@ -54,6 +54,16 @@ class RenditionUnavailable(ServiceUnavailable):
     remedy = "Ask for variant=original without a format, or try again later."
 
 
+class PromptRejected(ServiceError):
+    """A rule of the prompt filter blocks a text; `errors` names the fields, the facts say which rule, and where."""
+
+    code = "prompt_rejected"
+    status = 422
+    title = "A rule of this site refuses the text"
+    message = "A rule of this site refuses this text."
+    remedy = "Change the words that are marked and send it again. Nothing was held or charged."
+
+
 class ReviewConflict(Conflict):
     """Somebody was faster; `decided_by` names who, unless the owner asks."""
 

@@ -1,7 +1,9 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -28,6 +30,7 @@ from gallery.imaging import (
 )
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Garbage, Image
 from gallery.review.owners import note_new_words
+from gallery.screening.rules import admit
 from gallery.video import VideoFacts
 
 log = structlog.get_logger(__name__)
@@ -87,6 +90,7 @@ def add_image(
     source_reference: str,
     kind: str = "image",
     poster: ImageFacts | None = None,
+    rule_hits: Sequence[Mapping[str, Any]] = (),
 ) -> Image:
     """Give `owner` a picture whose bytes `keep_picture` has kept, or a clip and its poster that `keep_clip` has kept.
 
@@ -111,6 +115,7 @@ def add_image(
         honours_aspect_ratio=honours_aspect_ratio,
         honours_image_size=honours_image_size,
         source_reference=source_reference,
+        rule_hits=[dict(hit) for hit in rule_hits],
     )
 
 
@@ -184,7 +189,7 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
 
     A published one goes back to the reviewers (`note_new_words`), and keeps an alternative text. Raises NotFound,
-    InvalidInput and, when it is decided at this very moment, Conflict.
+    InvalidInput, PromptRejected for words that a rule blocks and, when it is decided at this very moment, Conflict.
     """
     image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
     words = {
@@ -198,6 +203,7 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     if image.visibility != Image.Visibility.PRIVATE and not changes.get("alt_text", "kept"):
         message = "A picture that others are to see keeps an alternative text. Make it private first."
         raise InvalidInput.of("alt_text", message)
+    admit(changes)
     with transaction.atomic():
         Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
         note_new_words(image)

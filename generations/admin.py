@@ -17,7 +17,7 @@ from accounts.models import Price
 from accounts.money import parse_usd
 from accounts.readonly_admin import ReadOnlyAdmin
 from accounts.templatetags.plantain import duration, usd
-from generations import catalog
+from generations import catalog, rule_admin  # noqa: F401 - the pages of the prompt filter
 from generations.estimates import estimate_all
 from generations.models import Attempt, Generation
 from generations.turns import Line, recent_queue

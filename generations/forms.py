@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import QueryDict
 
-from accounts.errors import InvalidInput
+from accounts.errors import ServiceError
 from generations import catalog
 from generations.catalog import Model
 from generations.errors import RetiredModel, UnknownModel
@@ -124,6 +124,16 @@ class Composer:
             styles=self.styles if can.styles else (),
         )
 
+    def texts(self) -> dict[str, str]:
+        """What the prompt filter looks at, by the path of its field; as `GenerationSpec.texts`, before it is a wish."""
+        styles = {f"styles.{index}": style for index, style in enumerate(self.wanted_styles) if style}
+        return {"prompt": self.prompt[:MAX_DRAFT_CHARS]} | styles
+
+    def with_texts(self, texts: Mapping[str, str]) -> Self:
+        """With other words in the place of those that `texts()` has told."""
+        styles = tuple(texts.get(f"styles.{index}", style) for index, style in enumerate(self.styles))
+        return replace(self, prompt=texts.get("prompt", self.prompt), styles=styles)
+
     def spec(self) -> GenerationSpec:
         """The wish, through the same parse as a REST body. Raises InvalidInput with the fields in people's words."""
         body: dict[str, object] = {"prompt": self.prompt, "model": self.model, "aspect_ratio": self.aspect_ratio}
@@ -198,12 +208,13 @@ def _listed(name: str, data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(texts[:MAX_LISTED])
 
 
-def problems_by_field(error: InvalidInput) -> dict[str, str]:
-    """The sentences for each field, named as the form names it."""
+def problems_by_field(error: ServiceError) -> dict[str, str]:
+    """The sentences for each field, named as the form names it; one of a list belongs to the list."""
     told: dict[str, str] = {}
     for problem in error.errors:
+        field = problem.field.partition(".")[0]
         label = (LABELS | LISTS).get(problem.field, problem.field)
         named = problem.message.startswith(f"{problem.field} ")
         message = label + problem.message.removeprefix(problem.field) if named else problem.message
-        told[problem.field] = f"{told[problem.field]} {message}" if problem.field in told else message
+        told[field] = f"{told[field]} {message}" if field in told else message
     return told

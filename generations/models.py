@@ -108,6 +108,7 @@ class Generation(models.Model):
     model = models.CharField(max_length=100)
     prompt = models.TextField()
     spec = models.JSONField()  # GenerationSpec.canonical()
+    rule_hits = models.JSONField(default=list, blank=True)  # what the prompt filter marked, masked; it went on
     fingerprint = models.CharField(max_length=64)
     likeness = models.CharField(max_length=64, blank=True)  # as the fingerprint, for prompts in any case
 

@@ -5,6 +5,7 @@ are still being made it waits, and ends as the earlier one does (settlement.py).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Q
@@ -47,6 +48,7 @@ def answer(
     spec: GenerationSpec,
     source: str,
     api_key: ApiKey | None,
+    rule_hits: list[dict[str, Any]],
     remember: Callable[[Generation], None],
 ) -> Generation | None:
     """Write down a generation that shows what an identical wish has brought or will bring; None if there is none.
@@ -64,13 +66,15 @@ def answer(
             not origin.is_terminal and origin.cancel_requested_at
         ):
             return None
-        generation = _write(origin, spec, source, api_key)
+        generation = _write(origin, spec, source, api_key, rule_hits)
         remember(generation)
         transaction.on_commit(lambda: events.publish(generation.pk))
     return generation
 
 
-def _write(origin: Generation, spec: GenerationSpec, source: str, api_key: ApiKey | None) -> Generation:
+def _write(
+    origin: Generation, spec: GenerationSpec, source: str, api_key: ApiKey | None, rule_hits: list[dict[str, Any]]
+) -> Generation:
     now = timezone.now()
     is_there = origin.status == Status.SUCCEEDED
     return Generation.objects.create(
@@ -81,6 +85,7 @@ def _write(origin: Generation, spec: GenerationSpec, source: str, api_key: ApiKe
         model=origin.model,
         prompt=spec.prompt,
         spec=spec.canonical(),
+        rule_hits=rule_hits,
         fingerprint=spec.fingerprint,
         likeness=spec.likeness,
         status=Status.SUCCEEDED if is_there else Status.RUNNING,

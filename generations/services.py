@@ -16,6 +16,8 @@ from django.utils import timezone
 from accounts import ledger, plans, quotas
 from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
+from gallery.screening.rules import admit
+from gallery.screening.verdicts import Verdict
 from generations import catalog, events, reusing, settlement
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
@@ -53,8 +55,8 @@ def submit(
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
-    nothing is charged. Raises InsufficientCredit, KeyBudgetExceeded, QuotaExceeded, ConcurrencyLimit, QueueFull,
-    UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
+    nothing is charged. Raises PromptRejected, InsufficientCredit, KeyBudgetExceeded, QuotaExceeded, ConcurrencyLimit,
+    QueueFull, UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
     """
     body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -79,7 +81,9 @@ def submit(
         if not reuse:
             return None
         try:
-            reused = reusing.answer(user=user, spec=spec, source=source, api_key=api_key, remember=remember)
+            reused = reusing.answer(
+                user=user, spec=spec, source=source, api_key=api_key, rule_hits=verdict.kept(), remember=remember
+            )
         except IntegrityError:  # the same key was sent twice at once, and the other request was first
             return find_replay()
         return Submission(generation=reused) if reused else None
@@ -87,6 +91,10 @@ def submit(
     def is_answered() -> bool:
         return find_replay() is not None or (reuse and reusing.find_reusable(user=user, spec=spec) is not None)
 
+    if replay := find_replay():
+        return replay
+    # Here every door comes through, and before any transaction: SQLite's write lock must not wait for it.
+    verdict = admit(spec.texts())
     for _ in range(SUBMIT_TRIES):
         if answer := find_answer():
             return answer
@@ -98,7 +106,7 @@ def submit(
         try:
             standing = _entitle(user, api_key)
             with transaction.atomic():
-                generation, limits = _insert(standing, spec, source, price, is_answered)
+                generation, limits = _insert(standing, spec, source, price, verdict, is_answered)
                 remember(generation)
                 transaction.on_commit(lambda pk=generation.pk: run_generation.delay(pk))  # type: ignore[misc]
             return Submission(generation=generation, limits=limits)
@@ -145,6 +153,7 @@ def _insert(
     spec: GenerationSpec,
     source: str,
     price: Price,
+    verdict: Verdict,
     is_repeated: Callable[[], bool],
 ) -> tuple[Generation, tuple[quotas.LimitState, ...]]:
     now = timezone.now()
@@ -164,6 +173,7 @@ def _insert(
         model=spec.model,
         prompt=spec.prompt,
         spec=spec.canonical(),
+        rule_hits=verdict.kept(),
         fingerprint=spec.fingerprint,
         likeness=spec.likeness,
         price=price,
@@ -236,6 +246,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
     catalog.askable_model(spec.model)
+    verdict = admit(spec.texts())  # by the rules of today
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     _refuse_uncarried(spec)
     _refuse_while_away(spec)
@@ -256,6 +267,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
         quotas.check_concurrent(standing=standing, running=others.running(standing))
         Generation.objects.filter(pk=generation.pk).update(
             stage="queued",
+            rule_hits=verdict.kept(),
             error_code="",
             error_detail="",
             reused_from=None,

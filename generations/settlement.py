@@ -263,6 +263,7 @@ def _add_image(generation: Generation, spec: GenerationSpec, picture: Picture, *
         facts=picture.facts,
         poster=picture.poster,
         prompt=generation.prompt,
+        rule_hits=generation.rule_hits,
         model=generation.model,
         caption=caption,
         aspect_ratio=spec.aspect_ratio,

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self, TypeGuard
@@ -23,6 +23,7 @@ MODALITIES = ("TEXT", "IMAGE")
 # Neither a database nor UTF-8 takes all of these: control characters but for \t \n \r, and halves of a pair.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_NO_TEXTS = frozenset({"data", "b64_json", "url", "thoughtSignature", "thought_signature"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
@@ -96,6 +97,12 @@ class GenerationSpec:
             "seed": self.seed,
         }
 
+    def texts(self) -> dict[str, str]:
+        """Every text in it that a model will read, by the path of its field: what the prompt filter looks at."""
+        texts = {"prompt": self.prompt}
+        texts |= {f"styles.{index}": style for index, style in enumerate(self.styles) if style}
+        return texts | dict(_texts_in("native", self.native_fields()))
+
     def for_slot(self, slot: int) -> "GenerationSpec":
         """The wish of one picture of several, from 0, in its own style.
 
@@ -138,6 +145,19 @@ def parse_create_body(body: object, *, default_image_size: str) -> CreateBody:
     client_id = reader.read_client_id()
     reuse = reader.read_reuse()
     return CreateBody(spec=reader.finish(reader.read_spec(default_image_size)), client_id=client_id, reuse=reuse)
+
+
+def _texts_in(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """What is written in a native remainder; bytes of pictures and signatures are no texts."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name not in _NO_TEXTS:
+                yield from _texts_in(f"{path}.{name}", inner)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts_in(f"{path}.{index}", inner)
+    elif isinstance(value, str) and value:
+        yield path, value
 
 
 def canonical_json(document: object) -> str:

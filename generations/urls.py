@@ -5,6 +5,7 @@ from django.urls import path
 from generations.views import (
     account,
     costs,
+    hints,
     history,
     image,
     landing,
@@ -24,6 +25,7 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("studio/", studio.studio, name="studio"),
     path("studio/quote/", quote.quote, name="quote"),
+    path("studio/hints/", hints.hints, name="hints"),
     path("studio/events/", live.events, name="studio_events"),
     path("studio/onboarding/", studio.dismiss_onboarding, name="dismiss_onboarding"),
     path("studio/references/", references.picker, name="pick_references"),

@@ -23,6 +23,7 @@ from gallery.models.review import (
     ReviewStep,
     Statement,
 )
+from gallery.models.screening import Rule
 
 __all__ = [
     "HIDDEN_KINDS",
@@ -44,6 +45,7 @@ __all__ = [
     "Review",
     "ReviewStep",
     "ReviewerSettings",
+    "Rule",
     "Statement",
     "new_publication_key",
 ]

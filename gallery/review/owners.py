@@ -13,6 +13,7 @@ from accounts.errors import Conflict, InvalidInput
 from accounts.models import User
 from gallery.models import HIDDEN_KINDS, MAX_APPEAL_CHARS, Appeal, Image, Review
 from gallery.review.steps import Place, Status, enter, place_of, refuse_stale, round_of, take_step
+from gallery.screening.rules import admit, screen
 
 APPEAL_WITHIN = timedelta(days=183)
 PUBLISHABLE = (Image.Visibility.UNLISTED.value, Image.Visibility.PUBLIC.value)
@@ -26,9 +27,9 @@ def request_publication(
 ) -> Image:
     """Ask that others may see a picture of `owner`; what they may see is decided by REVIEW_MODE and the reviewers.
 
-    `rule_hits` are what screening found, each {"rule", "version", "class", "start", "end", "score" 0 to 1, "action"};
-    `version` is the review's. Asking for what is asked for already changes nothing. Raises NotFound, InvalidInput and
-    Conflict.
+    What the prompt filter found goes along, and `rule_hits` beside it, each {"rule", "version", "class", "start",
+    "end", "score" 0 to 1, "action"}; `version` is the review's. Asking for what is asked for already changes nothing.
+    Raises NotFound, InvalidInput, Conflict, and PromptRejected for a title or an alternative text that a rule blocks.
     """
     if visibility not in PUBLISHABLE:
         raise InvalidInput.of(
@@ -41,12 +42,13 @@ def request_publication(
         raise Conflict("This picture is in the trash.", remedy="Restore it first.")
     if not image.alt_text.strip():
         raise InvalidInput.of("alt_text", "Say in a sentence what the picture shows, for those who cannot see it.")
+    hits = [*_hits_of(image), *rule_hits]
     with transaction.atomic():
         review = enter(image)
         refuse_stale(review, version, asked_by_owner=True)
         match review.image.review_status:
             case Status.NONE:
-                _first_request(review, owner, visibility, rule_hits)
+                _first_request(review, owner, visibility, hits)
             case Status.PENDING | Status.ESCALATED | Status.APPROVED as status:
                 if review.image.visibility != visibility:
                     _ask_anew(review, owner, "request", status, visibility)
@@ -160,6 +162,14 @@ def categories_of(codes: Iterable[str]) -> str:
 
 def _own(owner: User, public_id: UUID | str) -> Image:
     return Image.objects.owned_by(owner).with_blob().get_public(public_id)
+
+
+def _hits_of(image: Image) -> list[dict[str, Any]]:
+    """What was found when it was asked for, what later rules find in its prompt, and what its own words hold now."""
+    words = admit({name: text for name in ("title", "alt_text") if (text := getattr(image, name))})
+    known = {hit.get("rule") for hit in image.rule_hits}
+    prompt = [hit for hit in screen({"prompt": image.prompt}).kept() if hit["rule"] not in known]
+    return [*image.rule_hits, *prompt, *words.kept()]
 
 
 def _first_request(review: Review, owner: User, visibility: str, rule_hits: Hits) -> None:

@@ -18,8 +18,11 @@ from accounts import ledger, quotas
 from accounts.errors import InsufficientCredit, InvalidInput, NotFound, ServiceError
 from accounts.models import Price, User
 from accounts.templatetags.plantain import usd
+from gallery.errors import PromptRejected
+from gallery.screening.rules import refusal_of
 from generations import cards, catalog, onboarding, services
 from generations.forms import LABELS, LISTS, Composer, new_token, problems_by_field
+from generations.hints import Hints, hints_of
 from generations.models import Generation
 from generations.providers.current import kinds_of
 from generations.views.access import person, safe_next, send_to_login, signed_in
@@ -57,6 +60,16 @@ class Problem:
         return {name: message for name, message in self.fields.items() if name not in BESIDE_FIELDS}
 
 
+# Asked once: whoever has read the hints, or sends the form again, has decided.
+PERSONAL = Problem(
+    title="Personal data",
+    message="There is personal data in the prompt, and the provider of the model would read it.",
+    remedy="Mask it, or press Generate again to send it as it is.",
+    fields={},
+    status=HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Offer:
     """A model as the composer offers it; prices in micro-USD, by size, without those that nobody has set.
@@ -91,17 +104,25 @@ def studio(request: HttpRequest) -> HttpResponse:
 
 def _generate(request: HttpRequest) -> HttpResponse:
     composer = Composer.read(request.POST)
+    hints = hints_of(composer)
+    if request.POST.get("personal") == "mask":
+        composer = hints.masked
+        hints = hints_of(composer)
     try:
         spec = composer.spec()
         quotas.admit_request(user=person(request))
+        if hints.verdict.blocking:  # before a file that came along is kept
+            raise refusal_of(hints.verdict)
         if uploaded := keep_uploads(request):
             composer = replace(composer, references=(*composer.references, *uploaded))
             spec = composer.spec()
+        if hints.is_personal and request.POST.get("seen") != hints.seen:
+            return _answer(request, composer, PERSONAL, hints)
         submission = services.submit(
             user=person(request), spec=spec, source="web", idempotency_key=composer.idempotency_key(spec)
         )
     except ServiceError as error:
-        return _refusal(request, composer, error)
+        return _refusal(request, composer, error, hints)
     if not request.headers.get("HX-Request"):
         return redirect("generations:studio")
     card = cards.make_cards([_run(request, submission.generation.public_id)])[0]
@@ -109,22 +130,26 @@ def _generate(request: HttpRequest) -> HttpResponse:
     return render(request, "generations/_generated.html", context)
 
 
-def _refusal(request: HttpRequest, composer: Composer, error: ServiceError) -> HttpResponse:
+def _refusal(request: HttpRequest, composer: Composer, error: ServiceError, hints: Hints) -> HttpResponse:
     problem = Problem(
         title=error.title,
         message=_in_words(error),
         remedy=error.remedy,
-        fields=problems_by_field(error) if isinstance(error, InvalidInput) else {},
+        fields=problems_by_field(error) if isinstance(error, InvalidInput | PromptRejected) else {},
         status=error.status,
     )
-    if request.headers.get("HX-Request"):
-        context = {"problem": problem, "token": composer.token, **_money(request)}
-        answer = render(request, "generations/_refused.html", context, status=error.status)
-    else:
-        answer = _page(request, composer, problem)
+    answer = _answer(request, composer, problem, hints)
     if error.retry_after is not None:
         answer["Retry-After"] = str(error.retry_after)
     return answer
+
+
+def _answer(request: HttpRequest, composer: Composer, problem: Problem, hints: Hints) -> HttpResponse:
+    """The form as it was sent, with what stands against it: the whole page, or its parts by htmx."""
+    if not request.headers.get("HX-Request"):
+        return _page(request, composer, problem, hints)
+    context = {"problem": problem, "token": composer.token, "hints": hints, **_money(request)}
+    return render(request, "generations/_refused.html", context, status=problem.status)
 
 
 def _in_words(error: ServiceError) -> str:
@@ -144,7 +169,9 @@ def _money(request: HttpRequest) -> dict[str, Any]:
     return {"balance": ledger.balance_of(person(request))}
 
 
-def _page(request: HttpRequest, composer: Composer | None = None, problem: Problem | None = None) -> HttpResponse:
+def _page(
+    request: HttpRequest, composer: Composer | None = None, problem: Problem | None = None, hints: Hints | None = None
+) -> HttpResponse:
     before = _cursor(request)
     runs = list(_older_than(person(request), before)[: RAIL + 1])
     cards.load_pictures(runs)
@@ -162,6 +189,7 @@ def _page(request: HttpRequest, composer: Composer | None = None, problem: Probl
     context = {
         "composer": composer,
         "problem": problem,
+        "hints": hints,
         "offers": offers,
         "offer_data": json.dumps({offer.model.id: _offer_data(offer) for offer in offers}),
         "kinds": list(KINDS.items()) if can_film or composer.kind == "video" else [],
