@@ -203,10 +203,10 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     if image.visibility != Image.Visibility.PRIVATE and not changes.get("alt_text", "kept"):
         message = "A picture that others are to see keeps an alternative text. Make it private first."
         raise InvalidInput.of("alt_text", message)
-    admit(changes)
+    verdict = admit(changes)
     with transaction.atomic():
         Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
-        note_new_words(image)
+        note_new_words(image, changed=[*changes], verdict=verdict)
     return Image.objects.owned_by(owner).with_blob().get_public(public_id)
 
 

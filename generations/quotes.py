@@ -17,6 +17,8 @@ from accounts.ledger import Balance
 from accounts.models import Price, User
 from accounts.quotas import LimitState
 from accounts.templatetags.plantain import remaining, usd
+from gallery.screening.rules import refusal_of, screen
+from gallery.screening.verdicts import Verdict
 from generations import reusing
 from generations.brought import check_brought
 from generations.errors import UpstreamUnavailable
@@ -75,6 +77,7 @@ class Quote:
     reusable: Generation | None
     is_reused: bool
     wait_s: float
+    verdict: Verdict  # of the prompt filter
     refusals: tuple[Refusal, ...]
 
     @property
@@ -109,8 +112,10 @@ def quote(
     states = quotas.describe_limits(user=user, running=running, at=now)
     effects = tuple(_effect(state, spec.count, is_reused) for state in states)
     wait_s = breaker.wait_s(providers_for(spec), spec)
+    verdict = screen(spec.texts())
     total = 0 if is_reused else price.amount_micros * spec.count
-    refusals = [_limit_refusal(effect) for effect in effects if effect.is_refused]
+    refusals = [_policy_refusal(verdict)] if verdict.blocking else []  # first, as in submit
+    refusals += [_limit_refusal(effect) for effect in effects if effect.is_refused]
     if not is_reused and wait_s > 0:
         refusals.append(_refusal_while_away(wait_s, now))
     if total > balance.available:
@@ -125,6 +130,7 @@ def quote(
         reusable=reusable,
         is_reused=is_reused,
         wait_s=wait_s,
+        verdict=verdict,
         refusals=tuple(refusals),
     )
 
@@ -143,6 +149,11 @@ def _effect(state: LimitState, count: int, is_reused: bool) -> Effect:
     if is_reused:
         return Effect(state=state, adds=0, is_asked=False)
     return Effect(state=state, adds=count if "images" in state.name else 1 if "concurrent" in state.name else 0)
+
+
+def _policy_refusal(verdict: Verdict) -> Refusal:
+    error = refusal_of(verdict)
+    return Refusal(code=error.code, message=error.message, remedy=error.remedy)
 
 
 def _limit_refusal(effect: Effect) -> Refusal:

@@ -1,6 +1,6 @@
 """What an owner may ask of the review: to publish, to withdraw, and to appeal once against a decision (TRUST M12)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from accounts.models import User
 from gallery.models import HIDDEN_KINDS, MAX_APPEAL_CHARS, Appeal, Image, Review
 from gallery.review.steps import Place, Status, enter, place_of, refuse_stale, round_of, take_step
 from gallery.screening.rules import admit, screen
+from gallery.screening.verdicts import Verdict
 
 APPEAL_WITHIN = timedelta(days=183)
 PUBLISHABLE = (Image.Visibility.UNLISTED.value, Image.Visibility.PUBLIC.value)
@@ -108,15 +109,20 @@ def appeal(*, owner: User, public_id: UUID | str, text: str, version: int | None
         return Appeal.objects.create(decision=review.decision, text=text)
 
 
-def note_new_words(image: Image) -> None:
+def note_new_words(image: Image, *, changed: Collection[str], verdict: Verdict) -> None:
     """What is published with a picture has changed: what was approved were other words (REVIEW_MODE pre).
 
-    A reviewer who has the old ones on the screen is told, whatever the mode. Precondition: the transaction that changes
-    them. Raises ReviewConflict.
+    `verdict` is the prompt filter's on the fields that have `changed`. A reviewer who has the old ones on the screen
+    is told, whatever the mode. Precondition: the transaction that changes them. Raises ReviewConflict.
     """
     review = Review.objects.select_related("image", "decision__reason").filter(image=image).first()
     if review is None:
         return
+    review.rule_hits = [hit for hit in review.rule_hits if hit.get("field") not in changed] + verdict.kept()
+    review.categories = categories_of(
+        [*review.categories.split("|"), *(str(hit.get("class", "")) for hit in review.rule_hits)]
+    )
+    review.risk = max(review.risk, *(hit.risk for hit in verdict.hits), 0)
     status, place = review.image.review_status, place_of(review)
     to_status = status
     if status == Status.APPROVED and place is None:

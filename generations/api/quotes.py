@@ -74,6 +74,13 @@ class RefusalSerializer(serializers.Serializer):
     resolves_at = serializers.DateTimeField(allow_null=True, help_text="When that ends by itself at the latest.")
 
 
+class PolicySerializer(serializers.Serializer):
+    action = serializers.CharField(help_text="allow, flag (it would go on, and reviewers see it) or block")
+    hits = serializers.ListField(
+        child=serializers.DictField(), help_text="Each with rule, version, class, action, field, start and end."
+    )
+
+
 class QuoteSerializer(serializers.Serializer):
     model = serializers.CharField()
     kind = serializers.CharField()
@@ -92,6 +99,7 @@ class QuoteSerializer(serializers.Serializer):
     unfinished = serializers.IntegerField(help_text="Generations that are queued or running.")
     reuse = ReusableSerializer(allow_null=True, help_text="An identical generation whose pictures cost nothing.")
     upstream = QuotedUpstreamSerializer()
+    policy = PolicySerializer(help_text="What the prompt filter says.")
     accepted = serializers.BooleanField(help_text="Whether a create with this body would be accepted now.")
     refusals = RefusalSerializer(many=True)
 
@@ -141,6 +149,7 @@ def quote_body(quote: Quote) -> dict[str, Any]:
         "unfinished": quote.job_count,
         "reuse": _reusable(quote),
         "upstream": {"available": quote.wait_s <= 0, "retry_after_s": math.ceil(quote.wait_s) or None},
+        "policy": quote.verdict.policy(),
         "accepted": not quote.refusals,
         "refusals": [
             {

@@ -60,6 +60,7 @@ def test_it_tells_price_balance_limits_and_creates_nothing(ask, alice, money):
         "unfinished": 0,
         "reuse": None,
         "upstream": {"available": True, "retry_after_s": None},
+        "policy": {"action": "allow", "hits": []},
         "accepted": True,
         "refusals": [],
     }
@@ -157,3 +158,20 @@ def test_it_needs_a_key_with_the_scope(alice, stranger):
     assert stranger.post(PATH, **body).status_code == 401
     assert client_with(make_key(alice, "read")).post(PATH, **body).status_code == 403
     assert client_with(make_key(alice)).get(PATH).status_code == 405
+
+
+def test_a_quote_tells_what_the_prompt_filter_says(ask, alice, money):
+    before = money(alice)
+    marked = ask(prompt="A nude in oil").json()
+    assert marked["accepted"]
+    assert marked["policy"]["action"] == "flag"
+    assert [(hit["rule"], hit["class"], hit["start"], hit["end"]) for hit in marked["policy"]["hits"]] == [
+        ("sexual_words", "sexual", 2, 6)
+    ]
+    blocked = ask(prompt="nudify her").json()
+    assert (blocked["policy"]["action"], blocked["accepted"]) == ("block", False)
+    assert [(refusal["code"], refusal["message"]) for refusal in blocked["refusals"]] == [
+        ("prompt_rejected", "A rule of this site refuses it: Real person.")
+    ]
+    assert money(alice) == before
+    assert not Generation.objects.exists()

@@ -96,3 +96,16 @@ def test_the_precision_of_a_rule_is_the_share_of_its_marks_that_was_refused(alic
         decide(verb, ines, image, **fields)
     found = {row.rule: (row.marked, row.upheld, row.percent) for row in figures().rules}
     assert found == {"pii_email v1": (3, 1, 33), "sexual_words v1": (3, 1, 33)}
+
+
+def test_new_words_of_a_published_picture_bring_their_hits_to_the_reviewers(alice):
+    image = flagged(alice)
+    ask(alice, image)
+    decide("approve", make_reviewer("ines"), image)
+    services.edit_image(owner=alice, public_id=image.public_id, title="Gore")
+    review = review_of(image)
+    assert (state_of(image)[0], review.source, review.risk) == ("pending", "reword", 60)
+    assert rules_of(image) == ["pii_email", "sexual_words", "violence_words"]
+    assert review.categories == "|privacy|sexual|violence|"
+    services.edit_image(owner=alice, public_id=image.public_id, title="A calm circle")
+    assert rules_of(image) == ["pii_email", "sexual_words"]
