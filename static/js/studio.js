@@ -1,6 +1,7 @@
 // The studio: the composer's options, live runs, and the seconds between two events. Every part works without this.
 
 import { csrfToken, localiseTimes } from "./app.js";
+import "./hints.js";
 
 const composer = document.getElementById("composer");
 const live = document.querySelector("[data-live]");
