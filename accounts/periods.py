@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from accounts.errors import FieldError, InvalidInput
@@ -30,6 +31,15 @@ class Period:
     @property
     def ends_at(self) -> datetime | None:
         return _midnight(self.end, self.zone)
+
+    @property
+    def days(self) -> list[tuple[datetime, datetime]]:
+        """The first moment of each day and of the one after it; of a closed period only."""
+        assert self.start is not None
+        assert self.end is not None
+        count = (self.end - self.start).days
+        edges = [_midnight(self.start + timedelta(days=number), self.zone) for number in range(count + 1)]
+        return [(start, end) for start, end in pairwise(edges) if start and end]
 
     @property
     def last_day(self) -> date | None:

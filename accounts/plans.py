@@ -22,7 +22,7 @@ def refill(*, user: User, plan: Plan, at: datetime | None = None) -> bool:
     The plan at the first call in a month decides: another plan's credit begins with the next month. Nothing expires.
     """
     month = month_of(at or timezone.now())
-    if not plan.monthly_credit_micros or not user.is_active or user.credited_month == month:
+    if not due_credit(user=user, plan=plan, at=at):
         return False
     key = f"plan-credit:{user.public_id}:{month}"
     try:
@@ -39,6 +39,12 @@ def refill(*, user: User, plan: Plan, at: datetime | None = None) -> bool:
     User.objects.filter(pk=user.pk).update(credited_month=month)
     user.credited_month = month
     return came
+
+
+def due_credit(*, user: User, plan: Plan, at: datetime | None = None) -> int:
+    """What the next `refill` of this month grants, in micro-USD; nothing when it came."""
+    came = user.credited_month == month_of(at or timezone.now())
+    return 0 if came or not user.is_active else plan.monthly_credit_micros or 0
 
 
 def refill_due(*, at: datetime | None = None) -> int:

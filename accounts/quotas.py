@@ -66,6 +66,7 @@ UNITS = {
     "requests_per_minute": "requests",
     "storage_bytes": "content-bytes",
 }
+STORAGE_REMEDY = "Ask the operator for more storage; waiting does not free any."
 OWNERS = {
     "plan": "This is the limit of the {plan} plan.",
     "own": "This limit was set for your account.",
@@ -325,8 +326,7 @@ def _seconds_until(moment: datetime | None, now: datetime) -> int:
 
 def _storage_refusal(standing: Standing, bound: Bound, used: int, asks: str) -> ServiceError:
     message = f"{used:,} of {bound.limit:,} bytes of storage are used{asks}."
-    remedy = "Ask the operator for more storage; waiting does not free any."
-    return _refusal(QuotaExceeded, message, standing, _state(bound, used), None, remedy=remedy)
+    return _refusal(QuotaExceeded, message, standing, _state(bound, used), None, remedy=STORAGE_REMEDY)
 
 
 def _refusal(

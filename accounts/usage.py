@@ -1,12 +1,10 @@
 """What somebody used in a period, by day and model, from the ledger alone: captures less refunds."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
-from django.db.models import F, Q, Sum
-from django.db.models.functions import TruncDate
-
-from accounts import statement
+from accounts import ledger
 from accounts.errors import InvalidInput
 from accounts.models import User
 from accounts.periods import Period
@@ -46,24 +44,25 @@ class Usage:
 
 
 def usage_of(user: User, period: Period) -> Usage:
-    """The usage of a period of a year at most, in one query. Raises InvalidInput for a longer or an open one."""
+    """The usage of a period of a year at most, in one query. Raises InvalidInput for a longer or an open one.
+
+    A movement is of the day of its transfer, as on the operators' money page.
+    """
     if not period.start or not period.end or (period.end - period.start).days > MAX_DAYS:
         raise InvalidInput.of("from", f"Send a month, or from and to with at most {MAX_DAYS} days between them.")
-    lines = statement.within(statement.entries_of(user), user, period)
-    captured = Q(transfer__code="capture")
-    each = F("transfer__amount_micros") / F("transfer__price__amount_micros")  # whole pictures at their row's price
-    rows = (
-        lines.filter(captured | Q(transfer__code="refund"))
-        .annotate(
-            day=TruncDate("created_at", tzinfo=period.zone),
-            model=F("transfer__price__model"),
-            unit=F("transfer__price__unit"),
-        )
-        .values("day", "model", "unit")
-        .annotate(
-            pictures=Sum(each, filter=captured, default=0),
-            spent=-Sum("posted_delta"),
-        )
-        .order_by("day", "model", "unit")
+    pictures: Counter[tuple[date, str, str]] = Counter()
+    spent: Counter[tuple[date, str, str]] = Counter()
+    for flow in ledger.flows_of(user, period.days):
+        if not flow.model:
+            continue  # grants and adjustments have no price
+        key = period.start + timedelta(days=flow.day), flow.model, flow.unit
+        if flow.way == "out":
+            pictures[key] += flow.micros // flow.unit_micros  # captures are for whole pictures at their row's price
+        spent[key] += flow.micros if flow.way == "out" else -flow.micros
+    return Usage(
+        period=period,
+        days=[
+            DayUsage(day=key[0], model=key[1], unit=key[2], pictures=pictures[key], spent=spent[key])
+            for key in sorted(spent)
+        ],
     )
-    return Usage(period=period, days=[DayUsage(**row) for row in rows])

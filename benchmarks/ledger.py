@@ -19,7 +19,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count, islice
 from pathlib import Path
 
 import django
@@ -27,7 +26,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from django.db import connection, transaction  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.db.models import F  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
@@ -35,13 +34,11 @@ from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
 
 from accounts import ledger, triggers  # noqa: E402
 from accounts.audit import QUERIES, audit_ledger  # noqa: E402
-from accounts.models import Entry, LedgerAccount, Plan, Price, Transfer, User  # noqa: E402
+from accounts.models import LedgerAccount, Plan, Price, User  # noqa: E402
 from tests.accounts.ledger_machine import LedgerMachine  # noqa: E402
 from tests.accounts.money import IMAGE, grant, make_price, reserve  # noqa: E402
 from tests.accounts.spender import spend_together  # noqa: E402
 from tests.processes import child_environment  # noqa: E402
-
-CHUNK = 10_000
 
 
 @contextmanager
@@ -103,46 +100,55 @@ def race(options: argparse.Namespace, directory: Path) -> bool:
 
 
 def write_history(user: User, price: Price, entries: int) -> None:
-    """Pairs of hold and capture, written in bulk with the guards off, as the verbs would have written them."""
-    wallet = LedgerAccount.objects.get(owner=user)
-    revenue = LedgerAccount.objects.get(code="revenue")
-    state = {"version": wallet.version, "posted": wallet.credits_posted - wallet.debits_posted}
-    common = {"debit": wallet, "credit": revenue, "amount_micros": IMAGE, "price": price}
-    expired = timezone.now() - timedelta(days=1)
-
-    def pairs() -> Iterator[tuple[Transfer, Entry]]:
-        for _ in count():
-            hold = Transfer(kind="pending", key=str(uuid.uuid4()), code="hold", expires_at=expired, **common)
-            yield hold, line(hold, posted=0, pending=IMAGE)
-            post = Transfer(kind="post", hold=hold, key=f"capture:{hold.pk}", code="capture", **common)
-            yield post, line(post, posted=-IMAGE, pending=-IMAGE)
-
-    def line(transfer: Transfer, *, posted: int, pending: int) -> Entry:
-        state["version"] += 1
-        state["posted"] += posted
-        return Entry(
-            transfer=transfer,
-            account=wallet,
-            version=state["version"],
-            posted_delta=posted,
-            pending_delta=pending,
-            posted_after=state["posted"],
-            pending_after=wallet.debits_pending + max(pending, 0),
-        )
-
+    """Pairs of hold and capture as the verbs would have written them, in four statements with the guards off."""
+    wallet, revenue = LedgerAccount.objects.get(owner=user), LedgerAccount.objects.get(code="revenue")
+    values = {
+        "pairs": entries // 2,
+        "price": price.pk,
+        "image": IMAGE,
+        "wallet": wallet.pk,
+        "revenue": revenue.pk,
+        "version": wallet.version,
+        "posted": wallet.credits_posted - wallet.debits_posted,
+        "pending": wallet.debits_pending,
+        "now": connection.ops.adapt_datetimefield_value(timezone.now()),
+    }
+    is_postgres = connection.vendor == "postgresql"
+    uuid_of = "lpad(to_hex({}), 32, '0')::uuid" if is_postgres else "printf('%%032x', {})"
+    hold, post = uuid_of.format("2 * i"), uuid_of.format("2 * i + 1")
+    series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %(pairs)s)"
+    transfer = (
+        "INSERT INTO accounts_transfer (id, kind, hold_id, key, code, expires_at, debit_id, credit_id, amount_micros,"
+        f" price_id, reference, actor, reason, created_at) {series} SELECT {{}}, %(wallet)s, %(revenue)s, %(image)s,"
+        " %(price)s, '', '', '', %(now)s FROM n"
+    )
+    entry = (
+        "INSERT INTO accounts_entry (transfer_id, version, posted_delta, pending_delta, posted_after, pending_after,"
+        f" account_id, created_at) {series} SELECT {{}}, %(wallet)s, %(now)s FROM n"
+    )
+    no_hold = "CAST(NULL AS uuid)" if is_postgres else "NULL"
+    no_time = "CAST(NULL AS timestamptz)" if is_postgres else "NULL"
+    statements = (
+        transfer.format(f"{hold}, 'pending', {no_hold}, 'hold:' || i, 'hold', %(now)s"),
+        transfer.format(f"{post}, 'post', {hold}, 'capture:' || i, 'capture', {no_time}"),
+        entry.format(
+            f"{hold}, %(version)s + 2 * i - 1, 0, %(image)s,"
+            " %(posted)s - CAST(i - 1 AS BIGINT) * %(image)s, %(pending)s + %(image)s"
+        ),
+        entry.format(
+            f"{post}, %(version)s + 2 * i, -%(image)s, -%(image)s,"
+            " %(posted)s - CAST(i AS BIGINT) * %(image)s, %(pending)s"
+        ),
+    )
     with connection.cursor() as cursor:
         for guard in triggers.guards():
             if guard.event != "TRUNCATE":
-                on_table = f" ON {guard.table}" if connection.vendor == "postgresql" else ""
+                on_table = f" ON {guard.table}" if is_postgres else ""
                 cursor.execute(f"DROP TRIGGER {guard.name}{on_table}")
-    source = islice(pairs(), entries // 2 * 2)
-    while chunk := list(islice(source, CHUNK)):
-        with transaction.atomic():
-            Transfer.objects.bulk_create([transfer for transfer, _ in chunk], batch_size=1000)
-            Entry.objects.bulk_create([entry for _, entry in chunk], batch_size=1000)
-    spent = entries // 2 * IMAGE
+        for sql in statements:
+            cursor.execute(sql.replace("2 * i", "2 * CAST(i AS BIGINT)"), values)
     LedgerAccount.objects.filter(pk=wallet.pk).update(
-        version=state["version"], debits_posted=F("debits_posted") + spent
+        version=F("version") + 2 * values["pairs"], debits_posted=F("debits_posted") + values["pairs"] * IMAGE
     )
     triggers.install_triggers(connection)
     with connection.cursor() as cursor:

@@ -29,78 +29,21 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
-from django.db.models import F  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts import exports, ledger, triggers, usage  # noqa: E402
+from accounts import exports, ledger, usage  # noqa: E402
 from accounts.audit import audit_ledger  # noqa: E402
-from accounts.models import Entry, LedgerAccount, Price, User  # noqa: E402
+from accounts.models import Entry, User  # noqa: E402
 from accounts.periods import Period, days_before  # noqa: E402
 from accounts.views import LINES  # noqa: E402
-from benchmarks.ledger import make_user, scratch_database  # noqa: E402
+from benchmarks.ledger import make_user, scratch_database, write_history  # noqa: E402
 from tests.accounts.money import IMAGE, grant, make_price, reserve  # noqa: E402
 from tests.processes import child_environment  # noqa: E402
 
 PAGE = "/account/ledger/"
 MOST_SLOWDOWN = 1.5
 MOST_MB = 100
-
-
-def write_history(user: User, price: Price, entries: int) -> None:
-    """Pairs of hold and capture as the verbs would have written them, in four statements with the guards off."""
-    wallet, revenue = LedgerAccount.objects.get(owner=user), LedgerAccount.objects.get(code="revenue")
-    values = {
-        "pairs": entries // 2,
-        "price": price.pk,
-        "image": IMAGE,
-        "wallet": wallet.pk,
-        "revenue": revenue.pk,
-        "version": wallet.version,
-        "posted": wallet.credits_posted - wallet.debits_posted,
-        "pending": wallet.debits_pending,
-        "now": connection.ops.adapt_datetimefield_value(timezone.now()),
-    }
-    is_postgres = connection.vendor == "postgresql"
-    uuid_of = "lpad(to_hex({}), 32, '0')::uuid" if is_postgres else "printf('%%032x', {})"
-    hold, post = uuid_of.format("2 * i"), uuid_of.format("2 * i + 1")
-    series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %(pairs)s)"
-    transfer = (
-        "INSERT INTO accounts_transfer (id, kind, hold_id, key, code, expires_at, debit_id, credit_id, amount_micros,"
-        f" price_id, reference, actor, reason, created_at) {series} SELECT {{}}, %(wallet)s, %(revenue)s, %(image)s,"
-        " %(price)s, '', '', '', %(now)s FROM n"
-    )
-    entry = (
-        "INSERT INTO accounts_entry (transfer_id, version, posted_delta, pending_delta, posted_after, pending_after,"
-        f" account_id, created_at) {series} SELECT {{}}, %(wallet)s, %(now)s FROM n"
-    )
-    no_hold = "CAST(NULL AS uuid)" if is_postgres else "NULL"
-    no_time = "CAST(NULL AS timestamptz)" if is_postgres else "NULL"
-    statements = (
-        transfer.format(f"{hold}, 'pending', {no_hold}, 'hold:' || i, 'hold', %(now)s"),
-        transfer.format(f"{post}, 'post', {hold}, 'capture:' || i, 'capture', {no_time}"),
-        entry.format(
-            f"{hold}, %(version)s + 2 * i - 1, 0, %(image)s,"
-            " %(posted)s - CAST(i - 1 AS BIGINT) * %(image)s, %(pending)s + %(image)s"
-        ),
-        entry.format(
-            f"{post}, %(version)s + 2 * i, -%(image)s, -%(image)s,"
-            " %(posted)s - CAST(i AS BIGINT) * %(image)s, %(pending)s"
-        ),
-    )
-    with connection.cursor() as cursor:
-        for guard in triggers.guards():
-            if guard.event != "TRUNCATE":
-                on_table = f" ON {guard.table}" if is_postgres else ""
-                cursor.execute(f"DROP TRIGGER {guard.name}{on_table}")
-        for sql in statements:
-            cursor.execute(sql.replace("2 * i", "2 * CAST(i AS BIGINT)"), values)
-    LedgerAccount.objects.filter(pk=wallet.pk).update(
-        version=F("version") + 2 * values["pairs"], debits_posted=F("debits_posted") + values["pairs"] * IMAGE
-    )
-    triggers.install_triggers(connection)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
 
 
 def timed(label: str, *functions: Callable[[], object], repeats: int = 60) -> list[float]:

@@ -5,31 +5,40 @@ The figures are those that `services.submit` decides by, read a moment earlier: 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Count, Window
 from django.utils import timezone
 
-from accounts import ledger, quotas
-from accounts.errors import ConcurrencyLimit, InsufficientCredit, QuotaExceeded, RateLimited
-from accounts.ledger import Balance
-from accounts.models import Price, User
+from accounts import ledger, plans, quotas
+from accounts.errors import (
+    ConcurrencyLimit,
+    InsufficientCredit,
+    KeyBudgetExceeded,
+    QuotaExceeded,
+    RateLimited,
+    ServiceError,
+)
+from accounts.ledger import Balance, Budget
+from accounts.models import ApiKey, Price, User
 from accounts.quotas import LimitState
 from accounts.templatetags.plantain import remaining, usd
 from gallery.screening.rules import refusal_of, screen
 from gallery.screening.verdicts import Verdict
-from generations import reusing
+from generations import catalog, reusing
 from generations.brought import check_brought
-from generations.errors import UpstreamUnavailable
-from generations.models import Generation
+from generations.errors import QueueFull, UpstreamUnavailable
+from generations.models import Generation, Status
 from generations.providers import breaker
-from generations.providers.current import providers_for
+from generations.providers.current import check_carried, providers_for
 from generations.spec import GenerationSpec
 
 SHOWN_JOBS = 20
 # How people call what a limit counts; one that is not here is called by its name.
 COUNTED = {"images_per_day": "today's {limit} images", "images_per_month": "this month's {limit} images"}
+RUNS = {"key": "runs of this API key", "site": "runs of everybody"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +74,14 @@ class Refusal:
 class Quote:
     """Price, balance, limits and holds as they are, and why the wish would be refused; amounts in micro-USD.
 
+    `balance` has the month's credit that submit grants first; `budget` is that of the API key, if it has one.
     `reusable` is an earlier identical run; with `is_reused` it would answer, and the total is nothing.
     """
 
     spec: GenerationSpec
     price: Price
     balance: Balance
+    budget: Budget | None
     effects: tuple[Effect, ...]
     jobs: Sequence[Generation]
     job_count: int
@@ -95,21 +106,33 @@ class Quote:
 
 
 def quote(
-    *, user: User, spec: GenerationSpec, reuse: bool = False, look_for_earlier: bool = True, ignore_case: bool = False
+    *,
+    user: User,
+    spec: GenerationSpec,
+    api_key: ApiKey | None = None,
+    reuse: bool = False,
+    look_for_earlier: bool = True,
+    ignore_case: bool = False,
 ) -> Quote:
-    """What the wish would cost this user now. Raises InvalidInput and PriceUnknown, as submit does.
+    """What the wish would cost this user now, asked for with this key. Raises as submit does for what cannot be sold:
+    InvalidInput, RetiredModel and PriceUnknown.
 
     With `reuse` an earlier identical wish would answer it, as in submit. `ignore_case` finds also one whose text
     differs in case only, which is good enough for an offer.
     """
+    catalog.askable_model(spec.model)
     check_brought(user, spec)
+    check_carried(spec)
     now = timezone.now()
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
-    jobs, running = unfinished_of(user)
+    jobs, job_count = unfinished_of(user)
+    standing = quotas.standing_of(user, api_key=api_key, at=now)
     balance = ledger.balance_of(user)
+    balance = replace(balance, available=balance.available + plans.due_credit(user=user, plan=standing.plan, at=now))
+    budget = ledger.budgets_of([api_key], at=now).get(api_key.pk) if api_key else None
     reusable = reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case) if look_for_earlier else None
     is_reused = reuse and reusable is not None
-    states = quotas.describe_limits(user=user, running=running, at=now)
+    states = quotas.describe_standing(standing, running=Generation.objects.running(standing), at=now)
     effects = tuple(_effect(state, spec.count, is_reused) for state in states)
     wait_s = breaker.wait_s(providers_for(spec), spec)
     verdict = screen(spec.texts())
@@ -118,15 +141,20 @@ def quote(
     refusals += [_limit_refusal(effect) for effect in effects if effect.is_refused]
     if not is_reused and wait_s > 0:
         refusals.append(_refusal_while_away(wait_s, now))
+    if not is_reused and Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
+        refusals.append(_refusal(QueueFull, QueueFull.message, None))
     if total > balance.available:
         refusals.append(_money_refusal(total, balance, jobs))
+    if budget and total > budget.left:
+        refusals.append(_budget_refusal(total, budget))
     return Quote(
         spec=spec,
         price=price,
         balance=balance,
+        budget=budget,
         effects=effects,
         jobs=jobs,
-        job_count=running,
+        job_count=job_count,
         reusable=reusable,
         is_reused=is_reused,
         wait_s=wait_s,
@@ -158,19 +186,24 @@ def _policy_refusal(verdict: Verdict) -> Refusal:
 
 def _limit_refusal(effect: Effect) -> Refusal:
     state = effect.state
+    whose = f" {quotas.OWNERS[state.source]}" if state.source in RUNS else ""  # one's own needs no explanation
     starts_again = f" {_starts_again(state.resets_at)}" if state.resets_at else ""
-    if "concurrent" in state.name:
-        message = f"{state.used} of your runs are unfinished, and {state.limit} at once are allowed."
-        return _refusal(ConcurrencyLimit, f"{message} The next one can start when one of these ends.", None)
-    if "requests" in state.name:
-        message = f"You have sent the {state.limit} requests of this minute.{starts_again}"
-        return _refusal(RateLimited, message, state.resets_at)
-    counted = COUNTED.get(state.name, f"the {{limit}} of {state.name}").format(limit=state.limit)
-    if state.remaining:
-        message = f"You have used {state.used} of {counted}, and this asks for {effect.adds}.{starts_again}"
-    else:
-        message = f"You have used {counted}.{starts_again}"
-    return _refusal(QuotaExceeded, message, state.resets_at)
+    match state.measure:
+        case "concurrent":
+            runs = RUNS.get(state.source, "of your runs")
+            message = f"{state.used} {runs} are unfinished, and {state.limit} at once are allowed."
+            return _refusal(ConcurrencyLimit, f"{message} The next one can start when one of these ends.", None)
+        case "requests_per_minute":
+            message = f"You have sent the {state.limit} requests of this minute.{whose}{starts_again}"
+            return _refusal(RateLimited, message, state.resets_at)
+        case "storage_bytes":
+            message = f"{state.used:,} of {state.limit:,} bytes of storage are used.{whose}"
+            return _refusal(QuotaExceeded, message, None, remedy=quotas.STORAGE_REMEDY)
+    counted = COUNTED[state.measure].format(limit=state.limit)
+    used = f"{state.used} of {counted}" if state.remaining else counted
+    message = f"Used are {used}" if whose else f"You have used {used}"
+    message += f", and this asks for {effect.adds}." if state.remaining else "."
+    return _refusal(QuotaExceeded, f"{message}{whose}{starts_again}", state.resets_at)
 
 
 def _starts_again(at: datetime) -> str:
@@ -194,6 +227,12 @@ def _money_refusal(total: int, balance: Balance, jobs: Sequence[Generation]) -> 
     return _refusal(InsufficientCredit, message, frees_at)
 
 
+def _budget_refusal(total: int, budget: Budget) -> Refusal:
+    span = " this month" if budget.resets_at else ""
+    message = f"This needs {usd(total, 3)}, and {usd(budget.left)} is left of what this API key may spend{span}."
+    return _refusal(KeyBudgetExceeded, message, budget.resets_at)
+
+
 def _enough_at(missing: int, jobs: Sequence[Generation]) -> datetime | None:
     """When the holds that end first come to what is missing, should they be given back; None when they never do."""
     held = [(job.hold.expires_at, job.hold.amount_micros) for job in jobs if job.hold and job.hold.expires_at]
@@ -205,8 +244,6 @@ def _enough_at(missing: int, jobs: Sequence[Generation]) -> datetime | None:
 
 
 def _refusal(
-    error: type[ConcurrencyLimit | InsufficientCredit | QuotaExceeded | RateLimited | UpstreamUnavailable],
-    message: str,
-    resolves_at: datetime | None,
+    error: type[ServiceError], message: str, resolves_at: datetime | None, *, remedy: str | None = None
 ) -> Refusal:
-    return Refusal(code=error.code, message=message, remedy=error.remedy, resolves_at=resolves_at)
+    return Refusal(code=error.code, message=message, remedy=remedy or error.remedy, resolves_at=resolves_at)

@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import ledger, plans, quotas
-from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, ServiceError
+from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
 from gallery.screening.rules import admit
 from gallery.screening.verdicts import Verdict
@@ -24,7 +24,7 @@ from generations.errors import QueueFull, UpstreamUnavailable
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
 from generations.providers import breaker
-from generations.providers.current import kinds_of, providers_for
+from generations.providers.current import check_carried, providers_for
 from generations.spec import GenerationSpec
 from generations.tasks import run_generation
 
@@ -101,7 +101,7 @@ def submit(
         catalog.askable_model(spec.model)
         check_brought(user, spec)
         price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
-        _refuse_uncarried(spec)
+        check_carried(spec)
         _refuse_while_away(spec)
         try:
             standing = _entitle(user, api_key)
@@ -119,14 +119,6 @@ def submit(
                 return answer
             raise
     raise Conflict("The same wish was sent many times at once, and ended each time.", remedy="Send it again.")
-
-
-def _refuse_uncarried(spec: GenerationSpec) -> None:
-    """Raises InvalidInput for a kind that none of the addresses here carries: no attempt could bring it."""
-    kinds = kinds_of(catalog.get_model(spec.model))
-    if spec.kind not in kinds:
-        allowed = ", ".join(f'"{kind}"' for kind in kinds)
-        raise InvalidInput.of("kind", f'kind "{spec.kind}" has no upstream on this server; allowed: {allowed}.')
 
 
 def _refuse_while_away(spec: GenerationSpec) -> None:
@@ -248,7 +240,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     catalog.askable_model(spec.model)
     verdict = admit(spec.texts())  # by the rules of today
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
-    _refuse_uncarried(spec)
+    check_carried(spec)
     _refuse_while_away(spec)
     standing = _entitle(user, api_key)
     now = timezone.now()

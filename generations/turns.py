@@ -24,30 +24,39 @@ KEPT_S = 5
 CACHE_KEY = "queue"
 
 # The pick costs as much as people wait, not jobs: it goes from one person to the next by an index and reads one head
-# of each. The conditions stand in the words of the partial indexes, and SQLite, which would take another one, is told
-# its name.
+# of each. The conditions stand in the words of the partial indexes, and each step is ordered by all columns of the one
+# that it needs, so that PostgreSQL walks no index of finished jobs as well; SQLite is told the name. The heads are kept
+# and their columns looked up one by one: PostgreSQL would join them with a scan of the whole table.
 _WAITS = "job.lease_owner = '' AND job.reused_from_id IS NULL AND job.status IN ('queued', 'running')"
+_IN_LINE = "job.priority, job.queued_at, job.id"
 _NEXT = f"""
 WITH RECURSIVE line (user_id) AS (
-    SELECT MIN(job.user_id) FROM generations_generation job {{indexed}} WHERE {_WAITS}
+    SELECT (
+        SELECT job.user_id FROM generations_generation job {{indexed}} WHERE {_WAITS}
+        ORDER BY job.user_id, {_IN_LINE} LIMIT 1
+    )
     UNION ALL
     SELECT (
-        SELECT MIN(job.user_id) FROM generations_generation job {{indexed}}
+        SELECT job.user_id FROM generations_generation job {{indexed}}
         WHERE {_WAITS} AND job.user_id > line.user_id
+        ORDER BY job.user_id, {_IN_LINE} LIMIT 1
     ) FROM line WHERE line.user_id IS NOT NULL
-), head (user_id, id) AS (
+), head (user_id, id) AS {{kept}} (
     SELECT line.user_id, (
         SELECT job.id FROM generations_generation job {{indexed}}
         WHERE {_WAITS} AND job.user_id = line.user_id AND job.next_run_at <= %s
-        ORDER BY job.priority, job.queued_at, job.id LIMIT 1
+        ORDER BY {_IN_LINE} LIMIT 1
     ) FROM line WHERE line.user_id IS NOT NULL
+), first (id, user_id, priority, queued_at) AS {{kept}} (
+    SELECT head.id, head.user_id, (SELECT job.priority FROM generations_generation job WHERE job.id = head.id),
+        (SELECT job.queued_at FROM generations_generation job WHERE job.id = head.id)
+    FROM head WHERE head.id IS NOT NULL
 )
-SELECT head.id FROM head
-JOIN generations_generation first ON first.id = head.id
-LEFT JOIN generations_turn turn ON turn.user_id = head.user_id
+SELECT first.id FROM first
+LEFT JOIN generations_turn turn ON turn.user_id = first.user_id
 ORDER BY first.priority, (
     SELECT COUNT(*) FROM generations_generation job
-    WHERE job.user_id = head.user_id AND job.status IN ('queued', 'running')
+    WHERE job.user_id = first.user_id AND job.status IN ('queued', 'running')
     AND job.status = 'running' AND job.lease_owner <> ''
 ), COALESCE(turn.number, 0), first.queued_at, first.id
 LIMIT 1
@@ -56,9 +65,13 @@ LIMIT 1
 
 def next_due(at: datetime) -> int | None:
     """The id of the generation that the next free worker should take; None when nothing is due."""
-    indexed = "INDEXED BY generation_line_of_user" if connection.vendor == "sqlite" else ""
+    is_sqlite = connection.vendor == "sqlite"
+    words = {
+        "indexed": "INDEXED BY generation_line_of_user" if is_sqlite else "",
+        "kept": "" if is_sqlite else "MATERIALIZED",
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT.format(indexed=indexed), [connection.ops.adapt_datetimefield_value(at)])
+        cursor.execute(_NEXT.format(**words), [connection.ops.adapt_datetimefield_value(at)])
         row = cursor.fetchone()
     return row[0] if row else None
 

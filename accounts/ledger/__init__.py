@@ -1,17 +1,16 @@
 """The ledger: `from accounts import ledger` has every verb and every question that another module may use.
 
-verbs.py moves money, reading.py and budgets.py tell of it and need no verb, writing.py is the verbs' alone.
+verbs.py moves money, reading.py, budgets.py and flows.py tell of it and need no verb, writing.py is the verbs' alone.
 """
 
 from accounts.ledger.budgets import Budget, budgets_of
+from accounts.ledger.flows import Flow, flows_of, house_flows
 from accounts.ledger.reading import (
     Balance,
     balance_of,
     current_price,
     expired_holds,
     open_holds,
-    spent_since,
-    statement,
 )
 from accounts.ledger.verbs import (
     VERDICT_CODES,
@@ -32,6 +31,7 @@ __all__ = [
     "VERDICT_CODES",
     "Balance",
     "Budget",
+    "Flow",
     "adjust",
     "balance_of",
     "budgets_of",
@@ -39,8 +39,10 @@ __all__ = [
     "check_reason",
     "current_price",
     "expired_holds",
+    "flows_of",
     "format_usd",
     "grant",
+    "house_flows",
     "open_holds",
     "open_wallet",
     "parse_usd",
@@ -49,7 +51,5 @@ __all__ = [
     "release",
     "reserve",
     "settle_suspense",
-    "spent_since",
-    "statement",
     "top_up",
 ]

@@ -1,4 +1,4 @@
-"""What the ledger says: balances, statements, prices, holds. It moves nothing and needs no verb."""
+"""What the ledger says: balances, prices, holds. It moves nothing and needs no verb."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.errors import PriceUnknown, ServiceUnavailable
-from accounts.models import Entry, LedgerAccount, Price, Transfer, User
+from accounts.models import LedgerAccount, Price, Transfer, User
 from accounts.models.ledger import TransferQuerySet
 
 
@@ -57,24 +56,6 @@ def current_price(*, model: str, size: str, unit: str = "image", at: datetime | 
 def open_holds(user: User) -> TransferQuerySet:
     """The user's holds that are neither captured nor released."""
     return Transfer.objects.open_holds().filter(debit__owner=user)
-
-
-def statement(user: User) -> QuerySet[Entry]:
-    """The user's lines, each with `available_change` and `available_after`; the caller orders them by `version`."""
-    return (
-        Entry.objects.filter(account__owner=user)
-        .select_related("transfer", "account")
-        .annotate(
-            available_change=F("posted_delta") - F("pending_delta"),
-            available_after=F("posted_after") - F("pending_after"),
-        )
-    )
-
-
-def spent_since(user: User, since: datetime) -> int:
-    """What was captured from then on, less what was refunded, in micro-USD."""
-    lines = Entry.objects.filter(account__owner=user, created_at__gte=since, transfer__code__in=("capture", "refund"))
-    return -(lines.aggregate(sum=Sum("posted_delta"))["sum"] or 0)
 
 
 def expired_holds(at: datetime, *, since: datetime | None = None) -> TransferQuerySet:

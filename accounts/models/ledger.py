@@ -154,6 +154,17 @@ class Transfer(models.Model):
         indexes = [
             models.Index(fields=["reference"], name="transfer_reference"),
             models.Index(fields=["created_at"], name="transfer_by_time"),
+            # With every column that ledger/flows.py adds up, so that it reads the index alone.
+            models.Index(
+                fields=["debit", "price", "created_at", "amount_micros"],
+                condition=Q(kind__in=["direct", "post"]),
+                name="transfer_out",
+            ),
+            models.Index(
+                fields=["credit", "price", "created_at", "amount_micros"],
+                condition=Q(kind__in=["direct", "post"]),
+                name="transfer_in",
+            ),
             models.Index(fields=["expires_at"], condition=Q(kind="pending"), name="transfer_hold_expiry"),
             models.Index(fields=["budget"], condition=Q(budget__isnull=False), name="transfer_budget"),
         ]

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import quotas
-from accounts.api.authentication import caller
-from accounts.ledger import format_usd
+from accounts.api.authentication import caller, key_of
+from accounts.ledger import Budget, format_usd
 from generations import quotes
 from generations.api.serializers import GenerationRequestSerializer
 from generations.models import Generation
@@ -35,6 +35,19 @@ class QuotedBalanceSerializer(serializers.Serializer):
     held_micros = serializers.IntegerField()
     after = serializers.CharField(help_text="Available after this; below zero when it is not enough.")
     after_micros = serializers.IntegerField()
+
+
+class QuotedBudgetSerializer(serializers.Serializer):
+    limit = serializers.CharField()
+    limit_micros = serializers.IntegerField()
+    period = serializers.CharField(help_text="total, or month: a calendar month in UTC.")
+    spent = serializers.CharField()
+    spent_micros = serializers.IntegerField()
+    held = serializers.CharField()
+    held_micros = serializers.IntegerField()
+    after = serializers.CharField(help_text="Left after this; below zero when it is not enough.")
+    after_micros = serializers.IntegerField()
+    resets_at = serializers.DateTimeField(allow_null=True)
 
 
 class QuotedLimitSerializer(serializers.Serializer):
@@ -94,7 +107,8 @@ class QuoteSerializer(serializers.Serializer):
     price = QuotedPriceSerializer()
     balance = QuotedBalanceSerializer()
     enough = serializers.BooleanField(help_text="Whether the available credit covers the total.")
-    limits = QuotedLimitSerializer(many=True)
+    budget = QuotedBudgetSerializer(allow_null=True, help_text="The API key's own; null for one without.")
+    limits = QuotedLimitSerializer(many=True, help_text="The user's, then the key's and the site's that are set.")
     holds = QuotedHoldSerializer(many=True, help_text="Of the oldest 20 unfinished generations.")
     unfinished = serializers.IntegerField(help_text="Generations that are queued or running.")
     reuse = ReusableSerializer(allow_null=True, help_text="An identical generation whose pictures cost nothing.")
@@ -112,7 +126,7 @@ class QuoteCreate(APIView):
     def post(self, request: Request) -> Response:
         """What a create with this body would cost, leave and use up, and why it would be refused; creates nothing."""
         wish = parse_create_body(request.data, default_image_size=settings.DEFAULT_IMAGE_SIZE)
-        quote = quotes.quote(user=caller(request), spec=wish.spec, reuse=wish.reuse)
+        quote = quotes.quote(user=caller(request), api_key=key_of(request), spec=wish.spec, reuse=wish.reuse)
         headers = quotas.rate_headers([effect.state for effect in quote.effects])
         return Response(quote_body(quote), headers=headers | {"Cache-Control": "no-store"})
 
@@ -144,6 +158,7 @@ def quote_body(quote: Quote) -> dict[str, Any]:
             "after_micros": quote.after,
         },
         "enough": quote.is_enough,
+        "budget": _budget(quote.budget, total) if quote.budget else None,
         "limits": [_limit(effect) for effect in quote.effects],
         "holds": [_hold(job) for job in quote.jobs if job.hold],
         "unfinished": quote.job_count,
@@ -160,6 +175,17 @@ def quote_body(quote: Quote) -> dict[str, Any]:
             }
             for refusal in quote.refusals
         ],
+    }
+
+
+def _budget(budget: Budget, total: int) -> dict[str, Any]:
+    after = budget.limit - budget.held - budget.spent - total
+    amounts = {"limit": budget.limit, "spent": budget.spent, "held": budget.held, "after": after}
+    return {
+        **{name: format_usd(micros) for name, micros in amounts.items()},
+        **{f"{name}_micros": micros for name, micros in amounts.items()},
+        "period": budget.period,
+        "resets_at": _moment(budget.resets_at),
     }
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from accounts.errors import InvalidInput
 from generations import catalog
 from generations.catalog import Model, Protocol
 from generations.providers.base import Provider
@@ -36,6 +37,14 @@ def kinds_of(model: Model) -> tuple[str, ...]:
     if not reachable:
         return model.kinds
     return tuple(kind for kind in model.kinds if any(kind in PROTOCOLS[protocol].kinds for protocol in reachable))
+
+
+def check_carried(spec: GenerationSpec) -> None:
+    """Raises InvalidInput for a kind that none of the addresses here carries: no attempt could bring it."""
+    kinds = kinds_of(catalog.get_model(spec.model))
+    if spec.kind not in kinds:
+        allowed = ", ".join(f'"{kind}"' for kind in kinds)
+        raise InvalidInput.of("kind", f'kind "{spec.kind}" has no upstream on this server; allowed: {allowed}.')
 
 
 def _where(protocol: Protocol) -> tuple[str, tuple[str, ...]]:

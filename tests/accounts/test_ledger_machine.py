@@ -8,7 +8,7 @@ from tests.accounts.ledger_machine import LedgerMachine
 
 # The same steps each time: what a longer run finds is added as a test of its own.
 SHORT = settings(
-    max_examples=12,
+    max_examples=5,
     stateful_step_count=30,
     deadline=None,
     database=None,

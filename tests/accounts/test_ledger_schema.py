@@ -72,7 +72,7 @@ def test_the_transfers_of_an_account_do_not_name_its_owner(alice):
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory, django_db_blocker):
+def embedded(tmp_path_factory, django_db_setup, django_db_blocker):
     """A migrated SQLite database of its own, with a row in each guarded table; its schema may be changed."""
     values = {
         **connections.settings["default"],
@@ -84,7 +84,12 @@ def embedded(tmp_path_factory, django_db_blocker):
     connections["embedded"] = wrapper
     connections.settings["embedded"] = values
     with django_db_blocker.unblock():
-        call_command("migrate", database="embedded", verbosity=0)
+        if connection.vendor == "sqlite":  # a copy, because to migrate takes longer than all that follows
+            connection.ensure_connection()
+            wrapper.ensure_connection()
+            connection.connection.backup(wrapper.connection)
+        else:
+            call_command("migrate", "accounts", database="embedded", verbosity=0)
         add_rows()
         yield wrapper
         wrapper.close()
@@ -146,13 +151,34 @@ def schema_operations(name: str) -> dict[str, migrations.operations.base.Operati
     }
 
 
+@pytest.fixture(scope="module")
+def migrated(embedded):
+    """The models as the migrations of accounts leave them; those of all apps would be built anew for each operation."""
+    loader = MigrationLoader(embedded)
+    return loader.project_state(loader.graph.leaf_nodes("accounts"))
+
+
+# What makes Django remake a table is the same for each of them, so the whole list is for one.
+REMAKES = (
+    "add a column with a default",
+    "alter a column",
+    "remove a column",
+    "rename the table",
+    "rename the table back",
+)
+
+
 @pytest.mark.parametrize("name", GUARDED)
-def test_every_operation_on_a_guarded_table_of_sqlite_ends_with_its_triggers(embedded, name):
+def test_every_operation_on_a_guarded_table_of_sqlite_ends_with_its_triggers(embedded, migrated, name):
     rows = apps.get_model("accounts", name).objects.using("embedded")
     before = list(rows.order_by("pk").values())
-    state = MigrationLoader(embedded).project_state()
+    state = migrated
+    operations = schema_operations(name)
+    if name != "Transfer":
+        operations = {title: operations[title] for title in REMAKES}
+        operations["remove a column"] = migrations.RemoveField(name, "probe_default")  # it was not renamed
     dropped_by = set()
-    for title, operation in schema_operations(name).items():
+    for title, operation in operations.items():
         changed = state.clone()
         operation.state_forwards("accounts", changed)
         with embedded.schema_editor() as editor:
@@ -168,7 +194,7 @@ def test_every_operation_on_a_guarded_table_of_sqlite_ends_with_its_triggers(emb
         assert triggers.missing_triggers(embedded) == [], title
         assert check_ledger_triggers(databases=["embedded"]) == [], title
     # Were it empty the test would prove nothing: these are operations for which Django remakes a table.
-    assert dropped_by >= {"add a column with a default", "alter a column", "add a check"}
+    assert dropped_by >= {"add a column with a default", "alter a column", "add a check"} & set(operations)
     assert list(rows.order_by("pk").values()) == before
     with pytest.raises(IntegrityError):
         rows._raw_delete("embedded")

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from accounts import ledger
-from accounts.models import Entry
+from accounts.models import Transfer
+from accounts.periods import parse_period
+from accounts.usage import usage_of
 from tests.accounts import money
 from tests.people import client_with, make_key
 
@@ -28,9 +30,8 @@ def history(alice, guards_off):
     ledger.release(hold=money.reserve(alice, small), reason="failed")
     money.refund(capture, 10_000)
     with guards_off():
-        lines = Entry.objects.filter(account__owner=alice)
-        lines.update(created_at=datetime(2026, 10, 30, 23, 30, tzinfo=UTC))
-        lines.filter(version=lines.count()).update(created_at=datetime(2026, 11, 1, tzinfo=UTC))
+        Transfer.objects.update(created_at=datetime(2026, 10, 30, 23, 30, tzinfo=UTC))
+        Transfer.objects.filter(code="refund").update(created_at=datetime(2026, 11, 1, tzinfo=UTC))
 
 
 def test_days_and_models_and_their_sums(api, alice, history):
@@ -92,3 +93,20 @@ def test_it_costs_the_same_queries_whatever_there_is(api, alice, django_assert_n
         ledger.capture(hold=money.reserve(alice, money.make_price()))
         with django_assert_num_queries(2):  # the key and its user; the sums
             api.get(PATH)
+
+
+def test_movements_without_pictures_are_not_in_it_and_the_rest_is_what_was_spent(alice, bob, guards_off):
+    """Days of 23 and 25 hours too: every movement is on one day, whatever the zone does."""
+    price = money.make_price()
+    moments = [datetime(2026, 3, 29, 0, 59, 59, 999_999, tzinfo=UTC), datetime(2026, 3, 29, 1, tzinfo=UTC)]
+    moments += [datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC)]
+    ledger.adjust(user=alice, amount_micros=-1_000, actor="staff", reason="a correction", key="correction")
+    captures = [ledger.capture(hold=money.reserve(alice, price)) for _ in moments]
+    with guards_off():
+        for capture, moment in zip(captures, moments, strict=True):
+            Transfer.objects.filter(pk=capture.pk).update(created_at=moment)
+    ledger.capture(hold=money.reserve(bob, price))
+    found = usage_of(alice, parse_period(month="2026-03", time_zone="Europe/Berlin"))
+    assert [(row.day.day, row.pictures) for row in found.days] == [(29, 3), (30, 1)]
+    assert found.spent == ledger.balance_of(alice).spent == 4 * money.IMAGE
+    assert usage_of(alice, parse_period(month="2026-03")).pictures == 4

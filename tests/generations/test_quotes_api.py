@@ -1,9 +1,14 @@
 """POST quotes: what a create would cost and do, without doing it."""
 
+from dataclasses import replace
+
 import pytest
 
 from accounts import quotas
-from accounts.models import Price, Transfer, Usage
+from accounts.errors import KeyBudgetExceeded
+from accounts.keys import create_key
+from accounts.models import Plan, Price, Transfer, Usage
+from generations import catalog, services
 from generations.models import Generation
 from generations.providers import breaker
 from tests.people import client_with, make_key
@@ -56,6 +61,7 @@ def test_it_tells_price_balance_limits_and_creates_nothing(ask, alice, money):
             "after_micros": 884_000,
         },
         "enough": True,
+        "budget": None,
         "holds": [],
         "unfinished": 0,
         "reuse": None,
@@ -143,7 +149,101 @@ def test_an_identical_picture_is_told_and_with_reuse_the_total_is_nothing(ask, a
     assert (body["reuse"]["applied"], body["total"], body["unit_price"]) == (True, "0.000000", "0.058000")
     assert body["accepted"] is True
     effects = {limit["name"]: (limit["used_after"] - limit["used"], limit["refused"]) for limit in body["limits"]}
-    assert effects == {"images_per_day": (0, False), "concurrent": (0, False), "requests_per_minute": (1, False)}
+    assert effects == {
+        "images_per_day": (0, False),
+        "images_per_month": (0, False),
+        "concurrent": (0, False),
+        "requests_per_minute": (1, False),
+        "storage_bytes": (0, False),
+    }
+
+
+def quote_of(key, **body):
+    answer = client_with(key.secret).post(PATH, {"prompt": "a fox", **body}, content_type="application/json")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_the_limits_of_the_key_and_of_the_site_are_told_and_refuse(alice, bob, submit, spec):
+    key = create_key(user=alice, limits={"images_per_day": 3, "concurrent": 1})
+    services.submit(user=alice, spec=replace(spec, count=2), source="rest", api_key=key.api_key)
+    submit(bob)
+    quotas.limit_site(images_per_month=4, concurrent=2)
+    body = quote_of(key, count=2)
+    told = {limit["name"]: (limit["limit"], limit["used"], limit["used_after"]) for limit in body["limits"]}
+    assert {name: told[name] for name in told if name.startswith(("key_", "site_"))} == {
+        "key_images_per_day": (3, 2, 4),
+        "key_concurrent": (1, 1, 2),
+        "site_images_per_month": (4, 3, 5),
+        "site_concurrent": (2, 2, 3),
+    }
+    assert [refusal["code"] for refusal in body["refusals"]] == [
+        "quota_exceeded",
+        "concurrency_limit",
+        "quota_exceeded",
+        "concurrency_limit",
+    ]
+    messages = " ".join(refusal["message"] for refusal in body["refusals"])
+    assert "Used are 2 of today's 3 images, and this asks for 2. This is the limit of this API key." in messages
+    assert "1 runs of this API key are unfinished, and 1 at once are allowed." in messages
+    assert "2 runs of everybody are unfinished, and 2 at once are allowed." in messages
+    assert body["accepted"] is False
+
+
+def test_the_budget_of_the_key_is_told_and_refuses(alice, spec):
+    key = create_key(user=alice, budget_micros=100_000, budget_period="month")
+    services.submit(user=alice, spec=spec, source="rest", api_key=key.api_key)
+    body = quote_of(key)
+    resets_at = body["budget"].pop("resets_at")
+    assert body["budget"] == {
+        "limit": "0.100000",
+        "limit_micros": 100_000,
+        "period": "month",
+        "spent": "0.000000",
+        "spent_micros": 0,
+        "held": "0.058000",
+        "held_micros": 58_000,
+        "after": "-0.016000",
+        "after_micros": -16_000,
+    }
+    [refusal] = body["refusals"]
+    assert (refusal["code"], refusal["resolves_at"]) == ("key_budget_exceeded", resets_at)
+    assert refusal["message"] == "This needs $0.058, and $0.042 is left of what this API key may spend this month."
+    assert body["enough"] is True
+    with pytest.raises(KeyBudgetExceeded):
+        services.submit(user=alice, spec=spec, source="rest", api_key=key.api_key)
+
+
+def test_a_queue_that_is_full_is_told(ask, bob, submit, settings):
+    submit(bob)
+    settings.QUEUE_LIMIT = 1
+    body = ask().json()
+    assert ([refusal["code"] for refusal in body["refusals"]], body["accepted"]) == (["overloaded"], False)
+
+
+def test_full_storage_is_told(ask, alice):
+    quotas.override_limits(user=alice, storage_bytes=1_000)
+    quotas.add_storage(alice, 1_000)
+    [refusal] = ask().json()["refusals"]
+    assert refusal["code"] == "quota_exceeded"
+    assert refusal["message"] == "1,000 of 1,000 bytes of storage are used."
+    assert refusal["remedy"] == quotas.STORAGE_REMEDY
+
+
+def test_the_credit_that_a_create_would_bring_counts(penniless, spec):
+    Plan.objects.filter(pk=penniless.plan_id).update(monthly_credit_micros=58_000)
+    key = create_key(user=penniless)
+    body = quote_of(key)
+    assert (body["accepted"], body["balance"]["available_micros"], body["balance"]["after_micros"]) == (True, 58_000, 0)
+    assert not Transfer.objects.filter(credit__owner=penniless).exists()
+    services.submit(user=penniless, spec=spec, source="rest", api_key=key.api_key)
+    assert quote_of(key)["balance"]["available_micros"] == 0
+
+
+def test_a_model_that_is_retired_is_refused(ask, monkeypatch):
+    model = catalog.MODELS["gemini-3.1-flash-image-preview"]
+    monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, model.id: replace(model, lifecycle="retired")})
+    assert "is retired" in ask(400, model=model.id).json()["detail"]
 
 
 def test_an_upstream_that_rests_is_told(ask, monkeypatch):
