@@ -1,5 +1,6 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +14,7 @@ from django.utils import timezone
 from accounts import quotas
 from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
-from gallery import storage
+from gallery import collections, search, storage
 from gallery.decode_pool import renderer, verifier
 from gallery.errors import StorageUnavailable, UploadNotAPicture, UploadTooLarge
 from gallery.imaging import (
@@ -97,7 +98,7 @@ def add_image(
     caption = _storable(caption)
     # What was paid for is kept, also past the limit: that refuses the next wish.
     quotas.add_storage(owner, facts.byte_size + (poster.byte_size if poster else 0))
-    return Image.objects.create(
+    image = Image.objects.create(
         owner=owner,
         blob=_clip_blob(facts, poster) if isinstance(facts, VideoFacts) else _picture_blob(facts),
         kind=kind,
@@ -111,6 +112,8 @@ def add_image(
         honours_image_size=honours_image_size,
         source_reference=source_reference,
     )
+    search.index([image])
+    return image
 
 
 def add_upload(*, owner: User, file: File) -> Image:
@@ -179,22 +182,39 @@ def _move(owner: User, public_id: UUID | str, *, to_trash: bool) -> Image:
     return images.with_blob().get_public(public_id)
 
 
-def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, alt_text: str | None = None) -> Image:
-    """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
+def edit_image(
+    *,
+    owner: User,
+    public_id: UUID | str,
+    title: str | None = None,
+    alt_text: str | None = None,
+    favourite: bool | None = None,
+    collection_ids: Iterable[UUID | str] | None = None,
+) -> Image:
+    """Change what the owner may change of a picture; None leaves a thing as it is, an empty text takes it away.
 
-    Raises NotFound and InvalidInput.
+    `collection_ids` are all the collections that it is in afterwards. Raises NotFound and InvalidInput.
     """
     image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
     words = {
         "title": image.title if title is None else " ".join(title.split()),
         "alt_text": image.alt_text if alt_text is None else alt_text.replace("\r\n", "\n").strip(),
     }
-    changes = {name: text for name, text in words.items() if text != getattr(image, name)}
-    _check_words(changes)
-    if not changes:
-        return image
-    Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
-    image.refresh_from_db(fields=[*changes, "version"])
+    changes: dict[str, object] = {name: text for name, text in words.items() if text != getattr(image, name)}
+    _check_words({name: text for name, text in words.items() if name in changes})
+    has_new_words = bool(changes)
+    if favourite is not None and favourite != image.is_favourite:
+        changes["is_favourite"] = favourite
+    with transaction.atomic():
+        has_moved = collection_ids is not None and collections.assign(
+            owner=owner, image=image, public_ids=collection_ids
+        )
+        if changes or has_moved:
+            Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
+            # Read again under the row's lock: of two changes at once the later one indexes both.
+            image.refresh_from_db(fields=[*search.FIELDS, "is_favourite", "version"])
+        if has_new_words:
+            search.index([image])
     return image
 
 
