@@ -130,9 +130,7 @@ def listings(owner: User, collection: Collection) -> list[Listing]:
         Listing("search: phrase", "q=%22harbour%20thin%22", found('"harbour thin"'), is_search=True),
         Listing("search: rare", "q=zeppelin", found("zeppelin"), is_search=True),
         Listing("search: nothing", "q=submarine", found("submarine"), is_search=True),
-        Listing(
-            "search: one model", f"q=fjord&model={MODELS[1]}", found("fjord").matching(model=MODELS[1]), is_search=True
-        ),
+        Listing("search: one model", f"q=fjord&model={MODELS[1]}", one_model, is_search=True),
     ]
 
 
