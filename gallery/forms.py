@@ -1,12 +1,16 @@
 """What people type about their pictures, and how they narrow the library down."""
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 
-from gallery.models import MAX_TITLE_CHARS, SHAPES
+from gallery.models import MAX_TITLE_CHARS, RATIOS, SHAPES, STATES, Collection, ImageQuerySet
 
 MAX_QUERY_CHARS = 200
+# A day before and after these is a day, too.
+DAYS = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9000, 1, 1))]
 
 
 class WordsForm(forms.Form):
@@ -23,9 +27,32 @@ class FilterForm(forms.Form):
     q = forms.CharField(required=False, max_length=MAX_QUERY_CHARS)
     model = forms.CharField(required=False, max_length=100)
     kind = forms.ChoiceField(required=False, choices=[("upload", "Uploads")])
-    shape = forms.ChoiceField(required=False, choices=[(shape, shape.capitalize()) for shape in SHAPES])
+    shape = forms.ChoiceField(required=False, choices=[(shape, shape) for shape in (*SHAPES, *RATIOS)])
+    state = forms.ChoiceField(required=False, choices=[(state, state) for state in STATES])
+    collection = forms.UUIDField(required=False)
+    favourite = forms.ChoiceField(required=False, choices=[("1", "Favourites")])
+    since = forms.DateField(required=False, validators=DAYS)
+    until = forms.DateField(required=False, validators=DAYS)
+    on = forms.DateField(required=False, validators=DAYS)
 
     def wanted(self) -> dict[str, Any]:
         """The filters that are set, by name."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+def filtered(images: ImageQuerySet, filters: dict[str, Any], *, collection: Collection | None) -> ImageQuerySet:
+    """Those that fit the filters of a form, but for its search; days are UTC's and inclusive."""
+    shape = filters.get("shape", "")
+    ratio = shape if shape in RATIOS else ""
+    midnight = {name: datetime.combine(filters[name], time.min, UTC) for name in ("since", "until") if name in filters}
+    instant = timedelta(microseconds=1)  # the filters are exclusive
+    images = images.matching(
+        model=filters.get("model", ""),
+        aspect_ratio=ratio,
+        favourite=True if filters.get("favourite") else None,
+        collection=collection,
+        created_after=midnight["since"] - instant if "since" in midnight else None,
+        created_before=midnight["until"] + timedelta(days=1) if "until" in midnight else None,
+    )
+    return images.in_state(filters.get("state", "")).of_shape("" if ratio else shape)

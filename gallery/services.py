@@ -1,6 +1,6 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts import quotas
 from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
-from gallery import storage
+from gallery import collections, search, storage
 from gallery.decode_pool import renderer, verifier
 from gallery.errors import StorageUnavailable, UploadNotAPicture, UploadTooLarge
 from gallery.imaging import (
@@ -102,7 +102,7 @@ def add_image(
     caption = _storable(caption)
     # What was paid for is kept, also past the limit: that refuses the next wish.
     quotas.add_storage(owner, facts.byte_size + (poster.byte_size if poster else 0))
-    return Image.objects.create(
+    image = Image.objects.create(
         owner=owner,
         blob=_clip_blob(facts, poster) if isinstance(facts, VideoFacts) else _picture_blob(facts),
         kind=kind,
@@ -117,6 +117,8 @@ def add_image(
         source_reference=source_reference,
         rule_hits=[dict(hit) for hit in rule_hits],
     )
+    search.index([image])
+    return image
 
 
 def add_upload(*, owner: User, file: File) -> Image:
@@ -185,29 +187,49 @@ def _move(owner: User, public_id: UUID | str, *, to_trash: bool) -> Image:
     return images.with_blob().get_public(public_id)
 
 
-def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, alt_text: str | None = None) -> Image:
-    """Give a picture of `owner` another title or alternative text; None leaves it, an empty text takes it away.
+def edit_image(
+    *,
+    owner: User,
+    public_id: UUID | str,
+    title: str | None = None,
+    alt_text: str | None = None,
+    favourite: bool | None = None,
+    collection_ids: Iterable[UUID | str] | None = None,
+) -> Image:
+    """Change what the owner may change of a picture; None leaves a thing as it is, an empty text takes it away.
 
-    A published one goes back to the reviewers (`note_new_words`), and keeps an alternative text. Raises NotFound,
-    InvalidInput, PromptRejected for words that a rule blocks and, when it is decided at this very moment, Conflict.
+    `collection_ids` are all the collections that it is in afterwards. A published one with new words goes back to the
+    reviewers (`note_new_words`), and keeps an alternative text. Raises NotFound, InvalidInput, PromptRejected for words
+    that a rule blocks and, when it is decided at this very moment, Conflict.
     """
     image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
     words = {
         "title": image.title if title is None else " ".join(title.split()),
         "alt_text": image.alt_text if alt_text is None else alt_text.replace("\r\n", "\n").strip(),
     }
-    changes = {name: text for name, text in words.items() if text != getattr(image, name)}
-    _check_words(changes)
-    if not changes:
-        return image
-    if image.visibility != Image.Visibility.PRIVATE and not changes.get("alt_text", "kept"):
+    new_words = {name: text for name, text in words.items() if text != getattr(image, name)}
+    _check_words(new_words)
+    if image.visibility != Image.Visibility.PRIVATE and not new_words.get("alt_text", "kept"):
         message = "A picture that others are to see keeps an alternative text. Make it private first."
         raise InvalidInput.of("alt_text", message)
-    verdict = admit(changes)
+    verdict = admit(new_words)
+    changes: dict[str, object] = {**new_words}
+    if favourite is not None and favourite != image.is_favourite:
+        changes["is_favourite"] = favourite
     with transaction.atomic():
+        has_moved = collection_ids is not None and collections.assign(
+            owner=owner, image=image, public_ids=collection_ids
+        )
+        if not changes and not has_moved:
+            return image
         Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)
-        note_new_words(image, changed=[*changes], verdict=verdict)
-    return Image.objects.owned_by(owner).with_blob().get_public(public_id)
+        if new_words:
+            note_new_words(image, changed=[*new_words], verdict=verdict)
+        # Read again under the row's lock: of two changes at once the later one indexes both.
+        image = Image.objects.owned_by(owner).with_blob().get_public(public_id)
+        if new_words:
+            search.index([image])
+    return image
 
 
 def _check_words(changes: dict[str, str]) -> None:

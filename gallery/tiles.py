@@ -52,6 +52,7 @@ class Tile:
     sizes: str
     day: date
     clip: Clip | None = None
+    is_favourite: bool = False
     state: str = ""  # its plate in the review: "In review", "Not published", "Public"
 
 
@@ -142,6 +143,7 @@ def tile_of(image: Image) -> Tile:
         sizes=sizes if is_cut else f"auto, {sizes}",
         day=image.created_at.date(),
         clip=clip_of(image),
+        is_favourite=image.is_favourite,
         state=state_of(image),
     )
 

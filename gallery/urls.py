@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from gallery import publication_views, review_views, views
+from gallery import bulk_views, collection_views, publication_views, review_views, views
 
 app_name = "gallery"
 urlpatterns = [
     path("library/", views.library, name="library"),
     path("library/trash/", views.trash, name="trash"),
+    path("library/actions/", bulk_views.act, name="act"),
+    path("collections/", collection_views.collection_list, name="collections"),
+    path("collections/<uuid:public_id>/", collection_views.collection_page, name="collection"),
+    path("collections/<uuid:public_id>/rename/", collection_views.rename, name="rename_collection"),
+    path("collections/<uuid:public_id>/delete/", collection_views.delete, name="delete_collection"),
     path("images/<uuid:public_id>/trash/", views.trash_image, name="trash_image"),
     path("images/<uuid:public_id>/restore/", views.restore_image, name="restore_image"),
     path("images/<uuid:public_id>/edit/", views.edit_image, name="edit_image"),

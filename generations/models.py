@@ -88,7 +88,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def for_api(self) -> "GenerationQuerySet":
         """With all that an answer shows, in a constant number of queries."""
         evidence = models.Prefetch("attempts__evidence", Evidence.objects.defer("rendered_content"))
-        outputs = Output.objects.select_related("image__blob").defer("thought_signature")
+        outputs = (
+            Output.objects.select_related("image__blob")
+            .prefetch_related("image__collections")
+            .defer("thought_signature")
+        )
         reused = models.Prefetch("reused_from__outputs", outputs)
         previews = models.Prefetch("attempts__previews", DraftPreview.objects.defer("content"))
         rows = self.with_place()

@@ -19,7 +19,7 @@ from gallery.video import MIME_TYPES as CLIP_MIME_TYPES
 
 
 def image_body(image: Image, request: HttpRequest | Request | None = None) -> dict[str, Any]:
-    """The one JSON form of an image, as ImageSerializer describes it; reads `image.blob`.
+    """The one JSON form of an image, as ImageSerializer describes it; reads `image.blob` and `image.collections`.
 
     Addresses are absolute: the request's host, or SITE_URL without a request.
     """
@@ -45,7 +45,8 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "honoured": {"aspect_ratio": image.honours_aspect_ratio, "image_size": image.honours_image_size},
         "visibility": image.visibility,
         "review_status": image.review_status,
-        "collections": [],
+        "favourite": image.is_favourite,
+        "collections": [str(collection.public_id) for collection in image.collections.all()],
         "provenance": {"ai_generated": image.kind != "upload", "c2pa": blob.has_c2pa},
         "created_at": _moment(image.created_at),
         "trashed_at": _moment(image.trashed_at) if image.trashed_at else None,
@@ -91,7 +92,8 @@ class ImageSerializer(serializers.Serializer[Image]):
     )
     visibility = serializers.ChoiceField(Image.Visibility.values)
     review_status = serializers.ChoiceField(Image.ReviewStatus.values)
-    collections = serializers.ListField(child=serializers.UUIDField())
+    favourite = serializers.BooleanField()
+    collections = serializers.ListField(child=serializers.UUIDField(), help_text="Ids of those that it is in.")
     provenance = inline_serializer(
         "Provenance",
         {"ai_generated": serializers.BooleanField(), "c2pa": serializers.BooleanField()},
@@ -147,10 +149,17 @@ class ImageListQuery(QueryParameters):
 
     model = serializers.CharField(max_length=100, required=False, help_text="The model's id.")
     kind = _choice(["image", "video", "upload"])
+    aspect_ratio = serializers.CharField(max_length=10, required=False, help_text="As asked, such as 16:9.")
+    visibility = _choice(Image.Visibility.values)
+    review_status = _choice(Image.ReviewStatus.values)
+    favourite = _choice(["true", "false"])
+    collection = serializers.UUIDField(required=False, help_text="The id of one of my collections.")
     created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     q = serializers.CharField(
-        max_length=200, required=False, help_text="Text that the prompt or the title contains, in any case."
+        max_length=200,
+        required=False,
+        help_text="Words of titles, prompts, captions and alternative texts.",
     )
 
 
@@ -159,6 +168,11 @@ class ImageChanges(serializers.Serializer[dict[str, Any]]):
 
     title = serializers.CharField(max_length=MAX_TITLE_CHARS, required=False, allow_blank=True)
     alt_text = serializers.CharField(max_length=MAX_ALT_TEXT_CHARS, required=False, allow_blank=True)
+
+    favourite = serializers.BooleanField(required=False)
+    collections = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=500, help_text="All that it is to be in."
+    )
 
     def to_internal_value(self, data: Mapping[str, Any]) -> Any:
         allowed = ", ".join(self.fields)

@@ -2,12 +2,17 @@
 
 from django.urls import re_path
 
-from gallery.api import review_views, views
+from gallery.api import collection_views, review_views, views
 
 ID = r"(?P<image_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+COLLECTION_ID = ID.replace("image_id", "collection_id")
 
 urlpatterns = [
     re_path(r"^images/?$", views.ImageList.as_view(), name="images"),
+    re_path(r"^images/actions/?$", collection_views.ImageActions.as_view(), name="image-actions"),
+    re_path(r"^images/archive/?$", collection_views.ImageArchive.as_view(), name="image-archive"),
+    re_path(r"^collections/?$", collection_views.CollectionList.as_view(), name="collections"),
+    re_path(rf"^collections/{COLLECTION_ID}/?$", collection_views.CollectionDetail.as_view(), name="collection"),
     re_path(rf"^images/{ID}/?$", views.ImageDetail.as_view(), name="image"),
     re_path(rf"^images/{ID}/restore/?$", views.ImageRestore.as_view(), name="image-restore"),
     re_path(rf"^images/{ID}/file/?$", views.ImageFile.as_view(), name="image-file"),

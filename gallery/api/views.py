@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import caller, key_of
 from accounts.errors import InvalidInput
 from accounts.keys import granted_scopes
-from gallery import services
+from gallery import collections, search, services
 from gallery.api.serializers import (
     ImageChanges,
     ImageFileQuery,
@@ -52,6 +52,7 @@ class UploadParser(MultiPartParser):
 class ImageList(APIView):
     required_scopes = {"GET": "read", "POST": "generate"}
     parser_classes = [UploadParser]
+    ordering = "-place"
 
     @property
     def pagination_class(self) -> type[CursorPagination]:
@@ -60,14 +61,24 @@ class ImageList(APIView):
 
     @extend_schema(operation_id="images_list", parameters=[ImageListQuery], responses=ImageSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """My images, the newest first, without those in the trash; uploads only when `kind=upload` asks for them."""
+        """My images, the newest first, without those in the trash; uploads only when `kind=upload` asks for them.
+
+        `q` searches titles, prompts, captions and alternative texts for all its words: "words in a row" together, -not
+        this, and begin* for how a word begins. Text without a word finds nothing.
+        """
         paginator = self.pagination_class()
         parameters = [parameter["name"] for parameter in paginator.get_schema_operation_parameters(self)]
         wanted = ImageListQuery.read(request, also=parameters)
         mine = Image.objects.owned_by(request.user)
         # Uploads are in the list when they are asked for; drafts are found through their generation.
         rows = mine.kept() if wanted.get("kind") == "upload" else mine.listed()
-        images = rows.with_blob().matching(**wanted)
+        query = wanted.pop("q", "")
+        if "favourite" in wanted:
+            wanted["favourite"] = wanted["favourite"] == "true"
+        if "collection" in wanted:
+            wanted["collection"] = collections.find(owner=caller(request), public_id=wanted["collection"])
+        images = rows.with_blob().prefetch_related("collections").matching(**wanted)
+        images = search.narrow(images, owner_id=caller(request).pk, query=query)
         page = paginator.paginate_queryset(images, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 
@@ -101,10 +112,16 @@ class ImageDetail(APIView):
 
     @extend_schema(operation_id="images_change", parameters=[IMAGE_ID], request=ImageChanges, responses=ImageSerializer)
     def patch(self, request: Request, image_id: str) -> Response:
-        """Change an image's title or alternative text. Needs the scope generate."""
-        changes = ImageChanges(data=request.data)
-        changes.is_valid(raise_exception=True)
-        image = services.edit_image(owner=caller(request), public_id=image_id, **changes.validated_data)
+        """Change an image's title, alternative text or collections, or make it a favourite.
+
+        Needs the scope generate.
+        """
+        body = ImageChanges(data=request.data)
+        body.is_valid(raise_exception=True)
+        changes = body.validated_data
+        if "collections" in changes:
+            changes["collection_ids"] = changes.pop("collections")
+        image = services.edit_image(owner=caller(request), public_id=image_id, **changes)
         return Response(image_body(image, request))
 
     @extend_schema(operation_id="images_trash", parameters=[IMAGE_ID], responses={204: None})

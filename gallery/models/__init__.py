@@ -1,9 +1,13 @@
+from gallery.models.collections import MAX_NAME_CHARS as MAX_COLLECTION_NAME_CHARS
+from gallery.models.collections import Collection, CollectionItem
 from gallery.models.pictures import (
     HIDDEN_KINDS,
     MAX_ALT_TEXT_CHARS,
     MAX_TITLE_CHARS,
+    RATIOS,
     SHAPES,
     SQUARE,
+    STATES,
     Blob,
     Garbage,
     Image,
@@ -24,17 +28,23 @@ from gallery.models.review import (
     Statement,
 )
 from gallery.models.screening import Rule
+from gallery.models.search import SearchEntry
 
 __all__ = [
     "HIDDEN_KINDS",
     "MAX_ALT_TEXT_CHARS",
     "MAX_APPEAL_CHARS",
+    "MAX_COLLECTION_NAME_CHARS",
     "MAX_NOTE_CHARS",
     "MAX_TITLE_CHARS",
+    "RATIOS",
     "SHAPES",
     "SQUARE",
+    "STATES",
     "Appeal",
     "Blob",
+    "Collection",
+    "CollectionItem",
     "Garbage",
     "Image",
     "ImageQuerySet",
@@ -46,6 +56,7 @@ __all__ = [
     "ReviewStep",
     "ReviewerSettings",
     "Rule",
+    "SearchEntry",
     "Statement",
     "new_publication_key",
 ]

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
+    from gallery.models.collections import Collection
 
 
 SHAPES = ("square", "wide", "tall")
+RATIOS = ("1:1", "16:9", "9:16", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "21:9", "4:1", "1:4", "8:1", "1:8")
+STATES = ("private", "review", "public", "refused")
 SQUARE = 1.02  # a side that is longer than the other by this factor at most still looks square
 MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
@@ -122,19 +125,42 @@ class ImageQuerySet(models.QuerySet["Image"]):
         *,
         model: str = "",
         kind: str = "",
+        aspect_ratio: str = "",
+        visibility: str = "",
+        review_status: str = "",
+        favourite: bool | None = None,
+        collection: "Collection | None" = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-        q: str = "",
     ) -> "ImageQuerySet":
-        """Those that fit every filter that is given; times are exclusive, `q` is a part of the prompt or the title."""
+        """Those that fit every filter that is given; times are exclusive, the ratio is the one that was asked for."""
         lookups = {
             "model": model,
             "kind": kind,
+            "aspect_ratio": aspect_ratio,
+            "visibility": visibility,
+            "review_status": review_status,
+            "collection_items__collection": collection,
             "created_at__gt": created_after,
             "created_at__lt": created_before,
         }
         fitting = self.filter(**{name: value for name, value in lookups.items() if value})
-        return fitting.filter(Q(prompt__icontains=q) | Q(title__icontains=q)) if q else fitting
+        return fitting if favourite is None else fitting.filter(is_favourite=favourite)
+
+    def in_state(self, state: str) -> "ImageQuerySet":
+        """Those that are in a state of STATES, in the words of their owner; any for an empty name."""
+        status = Image.ReviewStatus
+        match state:
+            case "private":
+                return self.filter(visibility=Image.Visibility.PRIVATE)
+            case "review":
+                waiting = (status.PENDING, status.ESCALATED, status.REPORTED, status.APPEALED)
+                return self.filter(review_status__in=waiting)
+            case "public":
+                return self.public()
+            case "refused":
+                return self.filter(review_status__in=(status.REJECTED, status.QUARANTINED))
+        return self
 
     def of_shape(self, shape: str) -> "ImageQuerySet":
         """Those whose pixels have a shape of SHAPES; any for an empty name."""
@@ -193,6 +219,7 @@ class Image(models.Model):
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
     # Part of the public address while `is_public` without regard to the trash; the next time there is another one.
     publication_key = models.CharField(max_length=22, unique=True, null=True, blank=True, editable=False)
+    is_favourite = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1)
     trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -208,6 +235,24 @@ class Image(models.Model):
                 fields=["owner", "-trashed_at", "-id"],
                 condition=Q(trashed_at__isnull=False),
                 name="image_trashed_of_owner",
+            ),
+            *(
+                models.Index(
+                    fields=["owner", *fields], condition=Q(trashed_at__isnull=True), name=f"image_{name}_of_owner"
+                )
+                for name, fields in {
+                    "kind": ["kind", "-id"],
+                    "model": ["model", "-id"],
+                    "ratio": ["aspect_ratio", "-id"],
+                    "seen": ["visibility", "-id"],
+                    "review": ["review_status", "-id"],
+                    "day": ["-created_at", "-id"],
+                }.items()
+            ),
+            models.Index(
+                fields=["owner", "-id"],
+                condition=Q(trashed_at__isnull=True, is_favourite=True),
+                name="image_favourite_of_owner",
             ),
         ]
 

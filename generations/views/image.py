@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
@@ -35,7 +36,6 @@ from generations.cards import AttemptLine, attempt_line, model_label
 from generations.models import Attempt, Generation, Output
 from generations.spec import GenerationSpec
 from generations.views.access import person, signed_in
-from generations.views.references import tiles_by_id
 
 BESIDE = 3  # pictures on either side in the strip below
 LONG_PROMPT_CHARS = 260  # what is longer is no heading any more
@@ -110,7 +110,8 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "older": older,
         "here": tile_of(picture),
         "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
-        **_lineage(user, made_by),
+        "larger": _larger(picture, made_by),
+        **_lineage(user, picture, made_by),
         **(_receipt(user, picture.output) if made_by else {}),
     }
     return render(request, "generations/image.html", context)
@@ -125,16 +126,47 @@ def _beside(user: User, picture: Image) -> tuple[list[Tile], list[Tile]]:
     return [tile_of(image) for image in reversed(newer)], [tile_of(image) for image in older]
 
 
-def _lineage(user: User, made_by: Generation | None) -> dict[str, Any]:
-    """The pictures that its wish brought along, as far as they are still there."""
+def _lineage(user: User, picture: Image, made_by: Generation | None) -> dict[str, Any]:
+    """The pictures that its wish brought along and those that came with it, as far as they are there, in one query."""
     if made_by is None:
         return {}
     spec = GenerationSpec.from_canonical(made_by.spec)
-    tiles = tiles_by_id(user, [*spec.references, spec.edit_of or ""])
+    brought = [UUID(name) for name in (*spec.references, spec.edit_of) if name]
+    if not brought and spec.count == 1:
+        return {}
+    siblings = Q(source_reference=str(made_by.public_id)) if spec.count > 1 else Q()
+    images = Image.objects.owned_by(user).with_blob().filter(Q(public_id__in=brought) | siblings).order_by("pk")
+    by_id = {image.public_id: image for image in images}
+    variations = [
+        image
+        for image in by_id.values()
+        if image.source_reference == picture.source_reference
+        and image.pk != picture.pk
+        and image.trashed_at is None
+        and image.kind not in HIDDEN_KINDS
+    ]
+    worked_on = by_id.get(UUID(spec.edit_of)) if spec.edit_of else None
     return {
-        "made_from": tiles.get(spec.edit_of or ""),
-        "looked_at": [tiles[public_id] for public_id in spec.references if public_id in tiles],
+        "made_from": tile_of(worked_on) if worked_on else None,
+        "looked_at": [tile_of(by_id[UUID(name)]) for name in spec.references if UUID(name) in by_id],
+        "variations": [tile_of(image) for image in variations],
     }
+
+
+def _larger(picture: Image, made_by: Generation | None) -> list[tuple[str, str]]:
+    """The sizes above its own, each with the studio's address for the same wish, which tells the price."""
+    model = catalog.MODELS.get(picture.model)
+    if made_by is None or model is None or picture.kind != "image" or picture.image_size not in model.sizes:
+        return []
+    spec, slot = GenerationSpec.from_canonical(made_by.spec), picture.output.index
+    same: dict[str, object] = {"again": made_by.public_id, "count": 1}
+    if spec.styles:
+        same |= {"styles": spec.styles[slot]}
+    if (seed := spec.for_slot(slot).seed) is not None:
+        same |= {"seed": seed}
+    address = reverse("generations:studio")
+    above = model.sizes[model.sizes.index(picture.image_size) + 1 :]
+    return [(size, f"{address}?{urlencode(same | {'image_size': size})}") for size in above]
 
 
 def _source_set(picture: Image) -> str:

@@ -1,4 +1,4 @@
-// The library by keyboard, moving to the trash with undo, and coming back to the same place.
+// The library by keyboard, choosing several pictures, moving to the trash with undo, and coming back to the same place.
 
 import { csrfToken, toast } from "./app.js";
 
@@ -7,7 +7,7 @@ const shelf = document.getElementById("shelf");
 // Filters apply when they are chosen; the search when Enter is pressed, as in any form. Empty ones stay out of the address.
 const filters = document.querySelector("[data-filters]");
 filters?.addEventListener("change", (event) => {
-  if (event.target.matches("select")) filters.requestSubmit();
+  if (event.target.matches("select, [type=checkbox]")) filters.requestSubmit();
 });
 filters?.addEventListener("submit", () => {
   for (const field of filters.elements) if (field.name && !field.value) field.disabled = true;
@@ -39,6 +39,10 @@ function linkOf(tile) {
   return tile?.querySelector("a");
 }
 
+function boxOf(tile) {
+  return tile.querySelector(".pick input");
+}
+
 function tiles() {
   return [...shelf.querySelectorAll("li.tile:not([hidden])")];
 }
@@ -65,8 +69,13 @@ const MOVES = {
 
 shelf?.addEventListener("keydown", (event) => {
   const tile = event.target.closest("li.tile");
-  if (!tile || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-  if (event.key in MOVES) {
+  if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.toLowerCase() === "x") {
+    event.preventDefault();
+    choose(boxOf(tile), { isRange: event.shiftKey });
+  } else if (event.shiftKey) {
+    return;
+  } else if (event.key in MOVES) {
     event.preventDefault();
     const next = MOVES[event.key](tile);
     linkOf(next)?.focus({ preventScroll: true });
@@ -139,4 +148,140 @@ async function send(id, verb) {
   if (answer.status === 204) return;
   const isText = answer.headers.get("Content-Type")?.startsWith("text/plain");
   throw new Error(isText ? await answer.text() : "That did not work. The picture is where it was.");
+}
+
+// Choosing several: the boxes belong to the form of the bar, which works without any of this.
+
+const bar = document.getElementById("chosen");
+let lastBox = null;
+
+function boxes() {
+  return [...document.querySelectorAll("input[form=chosen]")].filter((box) => !box.closest("[hidden]"));
+}
+
+function showChosen() {
+  const count = boxes().filter((box) => box.checked).length;
+  bar.querySelector("[data-chosen]").textContent = `${count} selected`;
+  if (count) bar.dataset.count = count;
+  else delete bar.dataset.count;
+  shelf?.classList.toggle("is-picking", count > 0);
+}
+
+/** Tick or untick a box, or all from the last one to this one. */
+function choose(box, { isRange }) {
+  const all = boxes();
+  const from = isRange && lastBox ? all.indexOf(lastBox) : -1;
+  const to = all.indexOf(box);
+  const range = from < 0 ? [box] : all.slice(Math.min(from, to), Math.max(from, to) + 1);
+  const state = from < 0 ? !box.checked : true;
+  for (const each of range) each.checked = state;
+  lastBox = box;
+  keepToLimit(range);
+  showChosen();
+}
+
+function keepToLimit(latest) {
+  const most = Number(bar.dataset.max);
+  const over = boxes().filter((box) => box.checked).length - most;
+  if (over <= 0) return;
+  for (const box of latest.slice(-over)) box.checked = false;
+  toast(`Up to ${most} pictures can be selected at once.`, { level: "error" });
+}
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input[form=chosen]")) return;
+  keepToLimit([event.target]);
+  lastBox = event.target;
+  showChosen();
+});
+// A click with Shift ticks all up to the last one that was ticked.
+shelf?.addEventListener("click", (event) => {
+  if (!event.shiftKey || !event.target.matches("input[form=chosen]") || !lastBox) return;
+  event.preventDefault();
+  const box = event.target;
+  setTimeout(() => choose(box, { isRange: true })); // until then the browser takes the click back
+});
+bar?.addEventListener("reset", () => setTimeout(showChosen));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && bar?.dataset.count && !event.target.closest("dialog")) bar.reset();
+});
+addEventListener("pageshow", () => bar && showChosen());
+
+const VERBS = {
+  favourite: { said: "Marked as favourites", back: "unfavourite" },
+  unfavourite: { said: "No favourites any more", back: "favourite", leaves: true },
+  trash: { said: "Moved to trash", back: "restore", leaves: true },
+  restore: { said: "Restored", back: "trash", leaves: true },
+};
+
+bar?.addEventListener("submit", (event) => {
+  const action = event.submitter?.value;
+  if (action === "download") {
+    // The page stays, so the form is not busy for good.
+    setTimeout(() => {
+      delete bar.dataset.busy;
+      event.submitter.removeAttribute("aria-busy");
+    }, 1000);
+  }
+  if (!(action in VERBS)) return;
+  event.preventDefault();
+  actOnChosen(action);
+});
+
+/** Shows at once what is asked for; what the server did not do comes back with its reason. */
+function actOnChosen(action) {
+  const verb = VERBS[action];
+  const chosen = boxes().filter((box) => box.checked);
+  const items = new Map(chosen.map((box) => [box.value, box.closest("li")]));
+  const show = (ids, isShown) => {
+    for (const id of ids) if (verb.leaves) items.get(id).hidden = !isShown;
+  };
+  const ids = [...items.keys()];
+  if (!ids.length) return;
+  bar.reset();
+  show(ids, false);
+  const done = actOn(action, ids);
+  const undo = toast(`${verb.said}: ${ids.length}.`, {
+    undo: {
+      label: "Undo",
+      action: async () => {
+        show(ids, true);
+        try {
+          await actOn(verb.back, await done);
+        } catch (error) {
+          toast(error.message, { level: "error" });
+        }
+      },
+    },
+  });
+  done.then(
+    (finished) => {
+      const missed = ids.filter((id) => !finished.includes(id));
+      if (!missed.length) return;
+      show(missed, true);
+      toast(`${missed.length} could not be found.`, { level: "error" });
+    },
+    (error) => {
+      undo.remove();
+      show(ids, true);
+      toast(error.message, { level: "error" });
+    },
+  );
+}
+
+/** The ids for which it was done; an Error carries what people are told. */
+async function actOn(action, ids) {
+  let answer;
+  try {
+    answer = await fetch("/api/v1/images/actions", {
+      method: "POST",
+      headers: { "X-CSRFToken": csrfToken(), "Content-Type": "application/json" },
+      body: JSON.stringify({ action, ids }),
+    });
+  } catch {
+    throw new Error("The server could not be reached. Nothing was changed.");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.detail ?? "That did not work. Nothing was changed.");
+  return body.filter((result) => !result.error).map((result) => result.id);
 }

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from gallery import services
+from gallery import search, services
 from gallery.models import Blob, Image
-from gallery.views import AHEAD, PAGE
+from gallery.pages import AHEAD, PAGE
 from tests.gallery.pictures import add_image, encode_picture, write_file
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,9 @@ def fill(alice, facts):
         wanted = {"prompt": "A fox", "model": first.model, "aspect_ratio": "3:2", **fields}
         rows = [Image(owner=alice, blob=first.blob, created_at=created, **wanted) for _ in range(count)]
         first.delete()
-        return Image.objects.bulk_create(rows)
+        made = Image.objects.bulk_create(rows)
+        search.index(made)
+        return made
 
     return make
 
@@ -202,8 +204,8 @@ def test_every_page_costs_the_same_few_queries_and_skips_no_rows(browser, fill):
         browser.get(LIBRARY)
     with CaptureQueriesContext(connection) as deep:
         browser.get(f"{LIBRARY}?before={images[3 * PAGE].public_id}")
-    assert len(small) == len(first) == 3
-    assert len(deep) == 4  # and the place itself
+    assert len(small) == len(first) == 4
+    assert len(deep) == 5  # and the place itself
     spoken = " ".join(query["sql"].upper() for query in [*first, *deep])
     assert "OFFSET" not in spoken
     assert "COUNT(" not in spoken
@@ -355,3 +357,84 @@ def test_uploads_cost_the_same_few_queries(browser, fill):
         page = browser.get(UPLOADS)
     assert len(many) == len(few) <= 8
     assert len(page.content) < 50_000
+
+
+# --- Days and states -----------------------------------------------------------------------------
+
+
+def day_ago(days):
+    return (timezone.now() - timedelta(days=days)).date().isoformat()
+
+
+def test_a_day_begins_the_page_and_the_newer_ones_are_a_link_away(browser, fill):
+    old, middle, new = fill(2, day=9), fill(2, day=5), fill(1)
+    for on, first in ((5, middle), (7, old), (0, new), (30, old[:1])):
+        page = browser.get(LIBRARY, {"on": day_ago(on)})
+        assert tiles(page)[0] == ids(first)[-1], on
+        assert tiles(page)[-1] == ids(old)[0]
+    page = browser.get(LIBRARY, {"on": day_ago(5)})
+    assert tiles(browser.get(f"{LIBRARY}{link(page, 'prev')}")) == ids([*old, *middle, *new])[::-1]
+
+
+def test_a_span_of_days_has_both_its_ends_and_pages_of_its_own(browser, fill):
+    fill(1, day=9)
+    wanted = fill(PAGE + 3, day=5)
+    fill(1)
+    span = {"since": day_ago(6), "until": day_ago(5)}
+    first = browser.get(LIBRARY, span)
+    assert tiles(first) == ids(wanted)[::-1][:PAGE]
+    second = browser.get(f"{LIBRARY}{link(first, 'next')}")
+    assert tiles(second) == ids(wanted)[::-1][PAGE:]
+    assert tiles(browser.get(f"{LIBRARY}{link(second, 'prev')}")) == tiles(first)
+
+
+def test_days_that_are_none_are_no_filter(browser, fill):
+    images = ids(fill(2))[::-1]
+    for query in (
+        "since=0001-01-01",
+        "until=9999-12-31",
+        "on=yesterday",
+        "since=2026-02-30",
+        "state=odd",
+        "collection=1",
+    ):
+        assert tiles(browser.get(f"{LIBRARY}?{query}")) == images
+
+
+def test_pictures_are_found_by_state_ratio_and_favourites_together(browser, fill):
+    status = Image.ReviewStatus
+    [waiting] = fill(1, review_status=status.PENDING)
+    [public] = fill(1, review_status=status.APPROVED, visibility="public", aspect_ratio="16:9")
+    [refused] = fill(1, review_status=status.REJECTED, visibility="public")
+    [loved] = fill(1, is_favourite=True, aspect_ratio="16:9")
+    expected = {
+        "state=review": [waiting],
+        "state=public": [public],
+        "state=refused": [refused],
+        "state=private": [loved, waiting],
+        "favourite=1": [loved],
+        "shape=16:9": [loved, public],
+        "shape=16:9&state=private&favourite=1&q=fox": [loved],
+    }
+    for query, images in expected.items():
+        assert tiles(browser.get(f"{LIBRARY}?{query}")) == ids(images), query
+
+
+@pytest.mark.parametrize(
+    ("filters", "name"),
+    [
+        ({"model": "a"}, "image_model_of_owner"),
+        ({"kind": "upload"}, "image_kind_of_owner"),
+        ({"aspect_ratio": "1:1"}, "image_ratio_of_owner"),
+        ({"visibility": "public"}, "image_seen_of_owner"),
+        ({"review_status": "approved"}, "image_review_of_owner"),
+        ({"favourite": True}, "image_favourite_of_owner"),
+    ],
+)
+def test_each_filter_is_read_from_an_index_in_its_order(alice, fill, filters, name):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL reads a small table as a whole")
+    fill(50)
+    images = Image.objects.owned_by(alice).kept().matching(**filters).filter(pk__lt=10).order_by("-pk")[:5]
+    assert name in images.explain()
+    assert "TEMP B-TREE" not in images.explain()

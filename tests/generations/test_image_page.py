@@ -179,3 +179,39 @@ def test_it_costs_eight_queries_with_or_without_neighbours(browser, make, django
     make()
     with django_assert_num_queries(8):
         page_of(browser, image)
+
+
+# --- Its family ----------------------------------------------------------------------------------
+
+
+def test_it_shows_the_others_of_its_wish_but_for_those_in_the_trash(browser, alice, submit, work, upstream):
+    upstream.says(*(reply(picture(png(size=(1024, 1024), colour=colour))) for colour in ("red", "blue", "green")))
+    generation = work(
+        submit(alice, wish=GenerationSpec.parse({"prompt": "A fox", "count": 3}, default_image_size="1K"))
+    )
+    first, second, third = (output.image for output in generation.outputs.order_by("index"))
+    answer = page_of(browser, first)
+    assert [tile.id for tile in answer.context["variations"]] == [second.public_id, third.public_id]
+    gallery.trash_image(owner=alice, public_id=second.public_id)
+    answer = page_of(browser, first)
+    assert [tile.id for tile in answer.context["variations"]] == [third.public_id]
+    assert "From the same wish" in answer.content.decode()
+
+
+def test_the_same_wish_is_offered_in_each_larger_size_and_the_studio_has_its_price(browser, make):
+    image = make(image_size="1K", aspect_ratio="3:2")
+    answer = page_of(browser, image)
+    assert [size for size, _ in answer.context["larger"]] == ["2K", "4K"]
+    address = answer.context["larger"][1][1]
+    assert address == f"/studio/?again={image.source_reference}&count=1&image_size=4K"
+    composer = browser.get(address).context["composer"]
+    assert (composer.prompt, composer.image_size, composer.aspect_ratio, composer.count) == ("A fox", "4K", "3:2", "1")
+    assert page_of(browser, make(image_size="4K")).context["larger"] == []
+
+
+def test_a_favourite_is_made_on_its_page(browser, make):
+    image = make()
+    page = f"/images/{image.public_id}/"
+    answer = browser.post("/library/actions/", {"action": "favourite", "ids": [str(image.public_id)], "next": page})
+    assert answer["Location"] == page
+    assert 'value="unfavourite" aria-pressed="true"' in page_of(browser, image).content.decode()

@@ -1,0 +1,87 @@
+"""What is done to several chosen pictures, by a form that works without scripts."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_POST
+
+from accounts.errors import InvalidInput
+from gallery import archive, bulk, collections
+from gallery.models import Collection
+from gallery.pages import person
+
+DONE = {
+    "favourite": "Marked as favourites",
+    "unfavourite": "No favourites any more",
+    "collect": "Added to the collection",
+    "uncollect": "Taken out of the collection",
+    "trash": "Moved to trash",
+    "restore": "Restored",
+}
+
+
+@login_required
+@require_POST
+def act(request: HttpRequest) -> HttpResponseBase:
+    """Do what the pressed button says to the ticked pictures, and go back to where they were ticked."""
+    user, action, public_ids = person(request), request.POST.get("action", ""), _ids(request)
+    if action == "download":
+        return archive.respond(bulk.own_images(owner=user, public_ids=public_ids).values())
+    if action == "collect" and not {"collection", "name"} & request.POST.keys():
+        return _choose(request, public_ids)
+    collection_id = None
+    if action in bulk.IN_COLLECTION:
+        collection_id = _collection_id(request, "collection" if action == "collect" else "from")
+    results = bulk.act(owner=user, action=action, public_ids=public_ids, collection_id=collection_id)
+    done = [result.public_id for result in results if result.error is None]
+    context = {
+        "what": DONE[action],
+        "count": len(done),
+        "missed": len(results) - len(done),
+        "undo": "restore" if action == "trash" else "",
+        "ids": done,
+        "next": _next(request),
+    }
+    # Safe because the template has escaped what it was given.
+    messages.info(request, mark_safe(render_to_string("gallery/_acted.html", context, request).strip()))  # noqa: S308
+    return redirect(_next(request))
+
+
+def _choose(request: HttpRequest, public_ids: list[UUID]) -> HttpResponse:
+    images = bulk.own_images(owner=person(request), public_ids=public_ids)
+    context = {
+        "ids": list(images),
+        "collections": Collection.objects.filter(owner=person(request)),
+        "next": _next(request),
+    }
+    return render(request, "gallery/collect.html", context)
+
+
+def _collection_id(request: HttpRequest, field: str) -> UUID:
+    """The chosen collection, or the new one that was named."""
+    if field == "collection" and (name := request.POST.get("name", "").strip()):
+        return collections.create(owner=person(request), name=name).public_id
+    try:
+        return UUID(request.POST.get(field, ""))
+    except ValueError:
+        raise InvalidInput.of("collection", "Choose a collection, or name a new one.") from None
+
+
+def _ids(request: HttpRequest) -> list[UUID]:
+    try:
+        return [UUID(text) for text in request.POST.getlist("ids")]
+    except ValueError:
+        raise InvalidInput.of("ids", "One of these is no picture's id.") from None
+
+
+def _next(request: HttpRequest) -> str:
+    address = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(address, allowed_hosts=None) and address.startswith("/")
+    return address if is_ours else "/library/"

@@ -1,0 +1,188 @@
+"""Full-text search over titles, prompts, captions and alternative texts, the same on both engines.
+
+The words are cut here and not by an engine, so that both find the same: letters and digits without case and accents,
+and where people write without spaces each character by itself, found again as a phrase. What is asked is: all words;
+"words in a row"; -not this; begin* of a word. Everything else is punctuation.
+
+An entry has its owner as a word too (`@7`), which no text can contain: a search never meets the pictures of others.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.db import connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
+
+from gallery.models import Image, ImageQuerySet
+from gallery.models.search import led_by_search
+
+MAX_FIELD_CHARS = 20_000  # of a text are searched: a caption has no limit, and an entry must always be storable
+MAX_WORD_CHARS = 100
+FIELDS = ("title", "prompt", "caption", "alt_text")
+TABLE = "gallery_search"
+BATCH = 1000
+PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
+
+_BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
+_ACCENTS = re.compile("[\u0300-\u036f]")
+# Thai to Khmer, kana, Han: written without spaces between words.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+_TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
+_QUOTES = str.maketrans("“”„«»", '"""""')
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that stand in a row; with `is_prefix` the last one may go on."""
+
+    words: tuple[str, ...]
+    is_excluded: bool = False
+    is_prefix: bool = False
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in the form that is searched."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    # Once more: compatibility forms may hold capitals, and what was taken apart for its accents is put together.
+    return [word[:MAX_WORD_CHARS] for word in _WORD.findall(unicodedata.normalize("NFC", plain.casefold()))]
+
+
+def terms_of(query: str) -> list[Term]:
+    """What a person asks for; empty when there is no word in it."""
+    terms = []
+    for minus, phrase, plain in _TERM.findall(query.translate(_QUOTES)):
+        if words := words_of(phrase or plain):
+            terms.append(Term(tuple(words), is_excluded=bool(minus), is_prefix=plain.endswith("*")))
+    return terms
+
+
+def narrow(images: ImageQuerySet, *, owner_id: int, query: str = "", place: str = "pk") -> ImageQuerySet:
+    """Those of `images` that the owner's query finds: all for an empty one, none for one without a word.
+
+    They are in no order: page them by their `place`. That is the image's id, of a search as its index knows it, for
+    that is the order in which both engines read it without sorting; `place` is where to read it without a search.
+    """
+    if not query:
+        return images.annotate(place=F(place))
+    terms = terms_of(query)
+    if not terms:
+        return images.none().annotate(place=F("pk"))
+    asked = [Term((_owner_word(owner_id),)), *terms]
+    engine_query = _tsquery(asked) if connection.vendor == "postgresql" else _fts5_query(asked)
+    found = led_by_search(images).filter(search_entry__document__match=engine_query)
+    return found.annotate(place=F("search_entry__image_id"))
+
+
+def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
+    """Keep the words of these images, replacing what was kept; belongs in the transaction that changed them."""
+    statement = f"INSERT OR REPLACE INTO {TABLE} (rowid, document) VALUES (%s, %s)"
+    as_document: Callable[[list[str]], str] = " ".join
+    if using.vendor == "postgresql":
+        statement = (
+            f"INSERT INTO {TABLE} (rowid, document) VALUES (%s, %s::tsvector)"
+            " ON CONFLICT (rowid) DO UPDATE SET document = excluded.document"
+        )
+        as_document = _tsvector
+    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(_words_of_image(image))) for image in images)
+    with using.cursor() as cursor:
+        while batch := list(islice(entries, BATCH)):
+            cursor.executemany(statement, batch)
+
+
+def _words_of_image(image: Image) -> list[str]:
+    words = [_owner_word(image.owner_id)]
+    seen: set[str] = set()
+    for name in FIELDS:
+        text = getattr(image, name)[:MAX_FIELD_CHARS]
+        if text and text not in seen:  # the alternative text begins as the caption
+            seen.add(text)
+            words += [_BETWEEN_FIELDS, *words_of(text)]
+    return words
+
+
+def _owner_word(owner_id: int) -> str:
+    return f"@{owner_id}"
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+def _fts5_query(terms: list[Term]) -> str:
+    # A word has no quote in it: there is nothing to escape.
+    phrases = [(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}', term.is_excluded) for term in terms]
+    wanted = " AND ".join(phrase for phrase, is_excluded in phrases if not is_excluded)
+    return f"({wanted})" + "".join(f" NOT {phrase}" for phrase, is_excluded in phrases if is_excluded)
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+def _tsvector(words: list[str]) -> str:
+    return " ".join(f"'{word}':{position}" for position, word in enumerate(words, start=1))
+
+
+def _tsquery(terms: list[Term]) -> str:
+    parts = []
+    for term in terms:
+        row = " <-> ".join(f"'{word}'" for word in term.words) + (":*" if term.is_prefix else "")
+        parts.append(f"!({row})" if term.is_excluded else f"({row})")
+    return " & ".join(parts)
+
+
+# --- The index itself ----------------------------------------------------------------------------
+
+
+def create_index(using: BaseDatabaseWrapper) -> None:
+    """Make the table; called once, by a migration."""
+    with using.cursor() as cursor:
+        if using.vendor == "postgresql":
+            cursor.execute(f"CREATE TABLE {TABLE} (rowid bigint PRIMARY KEY, document tsvector NOT NULL)")
+            cursor.execute(f"CREATE INDEX {TABLE}_words ON {TABLE} USING gin (document)")
+        else:
+            # The words are cut already: this tokenizer takes every letter beyond ASCII as it is.
+            cursor.execute(f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (document, tokenize = 'ascii tokenchars ''@''')")
+
+
+def drop_index(using: BaseDatabaseWrapper) -> None:
+    """The migration taken back."""
+    with using.cursor() as cursor:
+        if using.vendor == "postgresql":
+            cursor.execute(f"DROP FUNCTION IF EXISTS {TABLE}_forget CASCADE")
+        else:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {TABLE}_forget")
+        cursor.execute(f"DROP TABLE {TABLE}")
+
+
+def install_triggers(using: BaseDatabaseWrapper) -> None:
+    """Let an entry go with its image; repeated after each migrate, as SQLite drops triggers with a remade table."""
+    if not {TABLE, Image._meta.db_table} <= set(using.introspection.table_names()):
+        return
+    with using.cursor() as cursor:
+        for statement in _POSTGRESQL_TRIGGERS if using.vendor == "postgresql" else _SQLITE_TRIGGERS:
+            cursor.execute(statement)
+
+
+_SQLITE_TRIGGERS = (
+    f"CREATE TRIGGER IF NOT EXISTS {TABLE}_forget AFTER DELETE ON gallery_image"
+    f" BEGIN DELETE FROM {TABLE} WHERE rowid = OLD.id; END",
+)
+_POSTGRESQL_TRIGGERS = (
+    f"CREATE OR REPLACE FUNCTION {TABLE}_forget() RETURNS trigger LANGUAGE plpgsql AS"
+    f" $$BEGIN IF TG_OP = 'TRUNCATE' THEN TRUNCATE {TABLE}; ELSE DELETE FROM {TABLE} WHERE rowid = OLD.id; END IF;"
+    f" RETURN NULL; END$$",
+    f"CREATE OR REPLACE TRIGGER {TABLE}_forget AFTER DELETE ON gallery_image"
+    f" FOR EACH ROW EXECUTE FUNCTION {TABLE}_forget()",
+    f"CREATE OR REPLACE TRIGGER {TABLE}_forget_all AFTER TRUNCATE ON gallery_image"
+    f" FOR EACH STATEMENT EXECUTE FUNCTION {TABLE}_forget()",
+)
+
+
+def fill_index(images: models.QuerySet[Any], *, using: BaseDatabaseWrapper) -> None:
+    """Index every image, a few at a time."""
+    index(images.only("pk", "owner_id", *FIELDS).iterator(chunk_size=BATCH), using=using)
