@@ -191,6 +191,8 @@ def edit_image(*, owner: User, public_id: UUID | str, title: str | None = None, 
     }
     changes = {name: text for name, text in words.items() if text != getattr(image, name)}
     _check_words(changes)
+    if not words["alt_text"] and image.visibility != Image.Visibility.PRIVATE and "alt_text" in changes:
+        raise InvalidInput.of("alt_text", "A picture that others may see says what it shows; make it private first.")
     if not changes:
         return image
     Image.objects.filter(pk=image.pk).update(**changes, version=F("version") + 1)

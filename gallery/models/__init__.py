@@ -10,6 +10,7 @@ from gallery.models.pictures import (
     ImageQuerySet,
     Rendition,
     new_publication_key,
+    new_published_order,
 )
 from gallery.models.review import (
     MAX_APPEAL_CHARS,
@@ -23,6 +24,7 @@ from gallery.models.review import (
     ReviewStep,
     Statement,
 )
+from gallery.models.sharing import ShareLink
 
 __all__ = [
     "HIDDEN_KINDS",
@@ -44,6 +46,8 @@ __all__ = [
     "Review",
     "ReviewStep",
     "ReviewerSettings",
+    "ShareLink",
     "Statement",
     "new_publication_key",
+    "new_published_order",
 ]

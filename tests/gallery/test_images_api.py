@@ -101,6 +101,7 @@ def test_an_image_is_what_the_contract_says(api, image):
         "honoured": {"aspect_ratio": True, "image_size": False},
         "visibility": "private",
         "review_status": "none",
+        "discloses_prompt": False,
         "collections": [],
         "provenance": {"ai_generated": True, "c2pa": True},
         "created_at": image.created_at.isoformat().replace("+00:00", "Z"),
