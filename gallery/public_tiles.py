@@ -76,7 +76,7 @@ def _picture(image: Image, copies: dict[str, str], clip: str) -> PublicPicture:
     alt = " ".join(image.alt_text.split())
     return PublicPicture(
         id=image.public_id,
-        name=Truncator(image.title or alt).chars(NAME_CHARS),
+        name=Truncator(image.title or alt.removesuffix(".")).chars(NAME_CHARS),
         alt=alt,
         prompt=image.prompt if image.discloses_prompt else "",
         model=image.model,
