@@ -45,7 +45,7 @@ def check_processes(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage
 
 def check_storage(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Where pictures are kept, and whether it can be reached at all."""
-    return [*_bad_stores(), *_bad_bucket()]
+    return [*_bad_stores(), *_bad_bucket(), *_bad_delivery()]
 
 
 def _unknown_words() -> Iterator[CheckMessage]:
@@ -143,6 +143,28 @@ def _bad_stores() -> Iterator[CheckMessage]:
             "MEDIA_ACCEL_REDIRECT is for files, and new pictures go into a bucket.",
             hint="Take it away once all pictures are there.",
             id="plantain.W030",
+        )
+
+
+def _bad_delivery() -> Iterator[CheckMessage]:
+    if settings.SIGNED_ADDRESSES not in ("off", "django", "nginx"):
+        yield Error(
+            f"SIGNED_ADDRESSES is {settings.SIGNED_ADDRESSES!r}.",
+            hint="Use off, django or nginx.",
+            id="plantain.E035",
+        )
+    if settings.SIGNED_ADDRESSES == "nginx" and not re.fullmatch(r"[A-Za-z0-9]{32,}", settings.SECURE_LINK_KEY):
+        yield Error(
+            "SIGNED_ADDRESSES is nginx, and SECURE_LINK_KEY is not 32 letters and digits or more.",
+            hint="Use the same one in nginx's configuration; `openssl rand -hex 32` makes one.",
+            id="plantain.E036",
+        )
+    cdn = urlsplit(settings.CDN_URL)
+    if cdn.geturl() and (cdn.scheme not in ("http", "https") or not cdn.hostname):
+        yield Error(
+            f"CDN_URL is {settings.CDN_URL!r}.",
+            hint="Use an address such as https://cdn.example.com.",
+            id="plantain.E037",
         )
 
 

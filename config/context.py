@@ -22,4 +22,5 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "is_development": settings.ENVIRONMENT == "development",
         "mail_is_printed": settings.ENVIRONMENT == "development" and settings.EMAIL_BACKEND == CONSOLE_MAIL,
         "model_labels": MODEL_LABELS,
+        "review_mode": settings.REVIEW_MODE,
     }

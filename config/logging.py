@@ -93,7 +93,7 @@ def configured_secrets() -> list[str]:
     """The secrets of this instance, which are hidden wherever they turn up, whatever they look like."""
     passwords = [str(database.get("PASSWORD") or "") for database in settings.DATABASES.values()]
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS, *settings.WISDOM_GATE_KEYS, settings.EMULATOR_KEY]
-    keys += settings.RECEIPT_SIGNING_KEYS.values()
+    keys += [*settings.RECEIPT_SIGNING_KEYS.values(), *settings.URL_SIGNING_KEYS.values(), settings.SECURE_LINK_KEY]
     keys.append(settings.METRICS_TOKEN)
     return [*keys, *passwords]
 

@@ -73,14 +73,14 @@ SECRET_KEY_IS_MADE = not env.str("SECRET_KEY", "")  # refused in production, whe
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 
-def read_signing_keys(text: str) -> dict[str, str]:
+def read_signing_keys(setting: str, text: str) -> dict[str, str]:
     """`id:secret` pairs by id, in their order: the first one signs, and all of them verify."""
     keys: dict[str, str] = {}
     for pair in text.split(","):
         key_id, _, secret = pair.strip().partition(":")
         if not key_id.replace("-", "").isalnum() or not key_id.isascii() or len(secret) < 32 or key_id in keys:
             raise ImproperlyConfigured(
-                "RECEIPT_SIGNING_KEYS is a list of id:secret, each id once, each secret of 32 characters or more."
+                f"{setting} is a list of id:secret, each id once, each secret of 32 characters or more."
             )
         keys[key_id] = secret
     return keys
@@ -91,7 +91,11 @@ def _make_signing_key() -> str:
 
 
 RECEIPT_SIGNING_KEYS = read_signing_keys(
-    env.str("RECEIPT_SIGNING_KEYS", "") or keep_secret("receipt-signing-keys", _make_signing_key)
+    "RECEIPT_SIGNING_KEYS",
+    env.str("RECEIPT_SIGNING_KEYS", "") or keep_secret("receipt-signing-keys", _make_signing_key),
+)
+URL_SIGNING_KEYS = read_signing_keys(
+    "URL_SIGNING_KEYS", env.str("URL_SIGNING_KEYS", "") or keep_secret("url-signing-keys", _make_signing_key)
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", _OWN_NAME])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -375,6 +379,9 @@ REPORTS_TO_REVIEW = env.int("REPORTS_TO_REVIEW", 3)
 # --- Delivery ------------------------------------------------------------------------------------
 
 MEDIA_ACCEL_REDIRECT = env.str("MEDIA_ACCEL_REDIRECT", "")  # nginx's internal location of MEDIA_ROOT
+SIGNED_ADDRESSES = env.str("SIGNED_ADDRESSES", "off")  # who checks those of private files: off, django or nginx
+SECURE_LINK_KEY = env.str("SECURE_LINK_KEY", "")  # nginx's secret for them, shared with nothing else
+CDN_URL = env.str("CDN_URL", "").rstrip("/")  # where public copies are fetched; this site without it
 
 # A wish is small: a larger body is refused before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -441,6 +448,10 @@ if S3_BUCKET:
     _origin = urlsplit(S3_PUBLIC_ENDPOINT_URL or S3_ENDPOINT_URL)
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(f"{_origin.scheme}://{_origin.netloc}")
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["media-src"] = ["'self'", f"{_origin.scheme}://{_origin.netloc}"]
+if CDN_URL:
+    for _directive in ("img-src", "media-src"):
+        _sources = CONTENT_SECURITY_POLICY["DIRECTIVES"].setdefault(_directive, ["'self'"])
+        _sources.append("{0.scheme}://{0.netloc}".format(urlsplit(CDN_URL)))
 if ENVIRONMENT == "production":
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME = "__Host-sessionid"

@@ -12,6 +12,7 @@ from accounts.errors import NotFound
 from accounts.readonly_admin import ReadOnlyAdmin
 from gallery import delivery
 from gallery.models import Image
+from gallery.review.access import is_reviewer
 
 THUMBNAIL_PX = 72
 
@@ -46,8 +47,8 @@ class ImageAdmin(ReadOnlyAdmin):
         return [path("<int:pk>/thumbnail/", view, name="gallery_image_thumbnail"), *super().get_urls()]
 
     def thumbnail_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """The picture's smallest copy. Raises NotFound, RenditionUnavailable."""
-        if not self.has_view_permission(request):
+        """The picture's smallest copy, for operators who review. Raises NotFound, RenditionUnavailable."""
+        if not self.has_view_permission(request) or not is_reviewer(request.user):
             raise PermissionDenied
         image = Image.objects.with_blob().filter(pk=pk).first()
         if image is None:

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import structlog
@@ -14,11 +15,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header, http_date, quote_etag
 
-from gallery import renditions, storage
+from gallery import renditions, signing, storage
 from gallery.errors import PictureUnavailable
 from gallery.imaging import MIME_TYPES, Format
 from gallery.models import Image
+from gallery.names import mime_type_of
 from gallery.renditions import ORIGINAL, Wish
+from gallery.signing import Grant
 from gallery.storage import Kept
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,8 @@ SIGNED_S = 300
 MARGIN_S = 60  # an address that a browser has kept is still good when it is used
 RETRY_S = 10
 UNKEPT = "private, no-store"  # what is looked at for others
+# A browser keeps it for good; caches that many share ask again after a minute, so that what is withdrawn ends there.
+PUBLIC = "public, max-age=31536000, s-maxage=60, immutable"
 # What the answer depends on besides the address: a browser that changes hands must not show the last user's picture.
 VARY = "Authorization, Cookie, x-goog-api-key"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
@@ -85,12 +90,18 @@ def find_file(image: Image, *, variant: str = ORIGINAL, format: Format | None = 
 
 
 def serve_file(
-    request: HttpRequest, file: StoredFile, *, as_attachment: bool = False, cache_control: str = PRIVATE
+    request: HttpRequest,
+    file: StoredFile,
+    *,
+    as_attachment: bool = False,
+    cache_control: str = PRIVATE,
+    audience: str = "",
 ) -> HttpResponseBase:
     """The file as GET or HEAD asks for it: whole, one range of it, 304, 412 or 416; read in pieces, never whole.
 
-    A private file in a bucket is fetched there: 302 to an address that is signed for SIGNED_S seconds. With
-    MEDIA_ACCEL_REDIRECT the body, its length and ranges are the web server's part. Raises PictureUnavailable.
+    A private file in a bucket is fetched there: 302 to an address that is signed for SIGNED_S seconds; with
+    SIGNED_ADDRESSES that of a file too, for `audience`. With MEDIA_ACCEL_REDIRECT the body, its length and ranges are
+    the web server's part. Raises PictureUnavailable.
     """
     kept = _find_kept(file)
     headers = _headers(file, as_attachment=as_attachment, cache_control=cache_control)
@@ -99,12 +110,15 @@ def serve_file(
     refusal = get_conditional_response(request, etag=headers["ETag"], last_modified=modified_at, response=whole)
     if refusal is not None and refusal is not whole:  # 304 or 412
         return refusal
-    if request.method == "GET" and cache_control == PRIVATE and (address := _signed_address(kept, headers)):
-        return HttpResponse(
-            status=302,
-            headers={"Location": address, "Cache-Control": f"private, max-age={SIGNED_S - MARGIN_S}", "Vary": VARY},
-        )
-    if settings.MEDIA_ACCEL_REDIRECT and kept.store.is_local:
+    if request.method == "GET" and cache_control == PRIVATE:
+        grant = _grant(file, as_attachment=as_attachment)
+        if address := _signed_address(request, kept, headers, grant, audience=audience):
+            return HttpResponse(
+                status=302,
+                headers={"Location": address, "Cache-Control": f"private, max-age={SIGNED_S - MARGIN_S}", "Vary": VARY},
+            )
+    # What caches may keep is sent whole: nginx would keep nothing of an answer that only names a file.
+    if settings.MEDIA_ACCEL_REDIRECT and kept.store.is_local and cache_control != PUBLIC:
         whole.headers["X-Accel-Redirect"] = f"{settings.MEDIA_ACCEL_REDIRECT.rstrip('/')}/{file.name}"
         return whole
     if request.method == "HEAD":
@@ -129,7 +143,38 @@ def _unavailable(name: str, error: OSError) -> PictureUnavailable:
     return PictureUnavailable(retry_after=RETRY_S)
 
 
-def _signed_address(kept: Kept, headers: dict[str, str]) -> str | None:
+def serve_signed(request: HttpRequest, grant: Grant) -> HttpResponseBase:
+    """The file that a signed address gives. Raises PictureUnavailable."""
+    file = StoredFile(
+        name=grant.name,
+        digest=grant.digest,
+        mime_type=mime_type_of(grant.name),
+        # Of no use as a validator here, where the ETag is one: bytes of one digest never change.
+        modified_at=datetime.fromtimestamp(grant.expires_at - SIGNED_S, UTC),
+        download_name=grant.download_name,
+    )
+    return serve_file(request, file, as_attachment=grant.as_attachment)
+
+
+def _grant(file: StoredFile, *, as_attachment: bool) -> Grant:
+    return Grant(
+        name=file.name,
+        digest=file.digest,
+        download_name=file.download_name,
+        as_attachment=as_attachment,
+        expires_at=int(time.time()) + SIGNED_S,
+    )
+
+
+def _signed_address(
+    request: HttpRequest, kept: Kept, headers: dict[str, str], grant: Grant, *, audience: str
+) -> str | None:
+    if kept.store.is_local and audience:
+        match settings.SIGNED_ADDRESSES:
+            case "django":
+                return signing.sign(grant, audience=audience)
+            case "nginx":
+                return signing.sign_for_nginx(grant, credentials=signing.credentials_of(request.headers))
     return kept.store.signed_address(
         kept.name,
         mime_type=headers["Content-Type"],
@@ -155,13 +200,14 @@ def _headers(file: StoredFile, *, as_attachment: bool, cache_control: str) -> di
         "Content-Type": file.mime_type,
         "Content-Disposition": content_disposition_header(as_attachment, file.download_name) or "",
         "Cache-Control": cache_control,
-        "Vary": VARY,
+        **({} if cache_control == PUBLIC else {"Vary": VARY}),
         "ETag": quote_etag(file.digest),
         "Last-Modified": http_date(int(file.modified_at.timestamp())),
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        # A CDN has an origin of its own; what is public may be shown on any page.
+        "Cross-Origin-Resource-Policy": "cross-origin" if cache_control == PUBLIC else "same-origin",
     }
 
 

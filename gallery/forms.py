@@ -56,3 +56,17 @@ def filtered(images: ImageQuerySet, filters: dict[str, Any], *, collection: Coll
         created_before=midnight["until"] + timedelta(days=1) if "until" in midnight else None,
     )
     return images.in_state(filters.get("state", "")).of_shape("" if ratio else shape)
+
+
+class PublicFilterForm(forms.Form):
+    """The filters of the public gallery. It searches no prompts: they are their owners' business."""
+
+    model = forms.CharField(required=False, max_length=100)
+    kind = forms.ChoiceField(required=False, choices=[("image", "Pictures"), ("video", "Short videos")])
+    shape = forms.ChoiceField(required=False, choices=[(shape, shape.capitalize()) for shape in SHAPES])
+    before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+
+    def wanted(self) -> dict[str, Any]:
+        """The filters that are set, by name; one that makes no sense is left out."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}

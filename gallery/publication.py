@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
 
 from gallery.models import Image, Review, Statement
 from gallery.review.owners import APPEAL_WITHIN, why_not_appealable
+from gallery.sharing import token_of
 
 Status = Image.ReviewStatus
 STATES = {
@@ -17,6 +23,16 @@ STATES = {
 }
 ICONS = {"Public": "publish", "Unlisted": "link", "Private": "lock"}
 TONES = {"Public": "good", "Unlisted": "good", "In review": "info", "Appealed": "info", "Private": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A share link that answers now; `address` is absolute."""
+
+    id: UUID
+    address: str
+    expires_at: datetime | None
+    views: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +51,10 @@ class Publication:
     needs_alt_text: bool
     visibility: str
     is_asked: bool
+    is_public: bool
+    discloses_prompt: bool
+    has_prompt: bool
+    links: "list[Link]"
 
     @property
     def may_appeal(self) -> bool:
@@ -78,7 +98,24 @@ def publication_of(image: Image) -> Publication:
         needs_alt_text=not image.alt_text.strip(),
         visibility=image.visibility,
         is_asked=is_asked,
+        is_public=image.is_public,
+        discloses_prompt=image.discloses_prompt,
+        has_prompt=bool(image.prompt),
+        links=_links(image) if image.is_public else [],
     )
+
+
+def _links(image: Image) -> list[Link]:
+    return [
+        Link(
+            id=link.public_id,
+            address=settings.SITE_URL + reverse("gallery:shared", args=[token]),
+            expires_at=link.expires_at,
+            views=link.views,
+        )
+        for link in image.share_links.live(timezone.now())
+        if (token := token_of(link))
+    ]
 
 
 def _sentence(image: Image, state: str, review: Review | None) -> str:

@@ -1,8 +1,11 @@
 """Pages of one's own pictures. The page of one picture is generations.views.image: it tells of its job too."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from gallery import bulk_views, collection_views, publication_views, review_views, views
+from gallery import bulk_views, collection_views, public_views, publication_views, review_views, views
+
+KEY = r"(?P<publication_key>[A-Za-z0-9_-]{22})"
+LINK = r"(?P<token>[A-Za-z0-9_-]{44})"
 
 app_name = "gallery"
 urlpatterns = [
@@ -18,7 +21,17 @@ urlpatterns = [
     path("images/<uuid:public_id>/edit/", views.edit_image, name="edit_image"),
     path("images/<uuid:public_id>/publish/", publication_views.publish, name="publish_image"),
     path("images/<uuid:public_id>/withdraw/", publication_views.withdraw, name="withdraw_image"),
+    path("images/<uuid:public_id>/links/", publication_views.share, name="share_image"),
+    path("images/<uuid:public_id>/links/<uuid:link_id>/revoke/", publication_views.revoke, name="revoke_link"),
     path("images/<uuid:public_id>/appeal/", publication_views.appeal, name="appeal_image"),
+    path("gallery/", public_views.gallery, name="public"),
+    path("gallery/<uuid:public_id>/", public_views.public_image, name="public_image"),
+    path("gallery/<uuid:public_id>/report/", public_views.report, name="report_image"),
+    re_path(rf"^p/{KEY}/(?P<name>320|640|1280|full)$", public_views.public_copy, name="public_copy"),
+    re_path(rf"^p/{KEY}/(?P<file_name>[0-9a-f]{{64}}\.[a-z0-9]{{3,4}})$", public_views.public_file, name="public_file"),
+    re_path(rf"^s/{LINK}/$", public_views.shared, name="shared"),
+    re_path(rf"^s/{LINK}/(?P<name>[a-z0-9.]{{1,12}})$", public_views.shared_file, name="shared_file"),
+    re_path(r"^signed/(?P<name>(?:originals|renditions)/[a-z0-9./-]{1,150})$", public_views.signed_file, name="signed"),
     path("review/", review_views.desk_page, name="review"),
     path("review/settings/", review_views.desk_settings, name="review_settings"),
     path("review/figures/", review_views.review_figures, name="review_figures"),

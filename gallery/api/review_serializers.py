@@ -28,6 +28,10 @@ class PublishBody(StrictBody):
     """Who is to see it."""
 
     visibility = serializers.ChoiceField(list(PUBLISHABLE))
+    discloses_prompt = serializers.BooleanField(
+        required=False,
+        help_text="Whether those who see it may read its prompt; left out, it stays as it is.",
+    )
 
 
 class ReportBody(StrictBody):

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import caller
 from accounts.errors import Forbidden, ServiceError
 from accounts.models import User
+from gallery import publishing
 from gallery.api.review_serializers import (
     AppealBody,
     ApproveBody,
@@ -61,7 +62,7 @@ class ImagePublish(APIView):
         Needs the scope publish.
         """
         body = read_body(PublishBody, request)
-        image = owners.request_publication(owner=caller(request), public_id=image_id, visibility=body["visibility"])
+        image = publishing.choose_visibility(owner=caller(request), public_id=image_id, **body)
         return Response(image_body(image, request))
 
 

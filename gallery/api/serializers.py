@@ -45,17 +45,19 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "honoured": {"aspect_ratio": image.honours_aspect_ratio, "image_size": image.honours_image_size},
         "visibility": image.visibility,
         "review_status": image.review_status,
+        "discloses_prompt": image.discloses_prompt,
         "favourite": image.is_favourite,
         "collections": [str(collection.public_id) for collection in image.collections.all()],
         "provenance": {"ai_generated": image.kind != "upload", "c2pa": blob.has_c2pa},
-        "created_at": _moment(image.created_at),
-        "trashed_at": _moment(image.trashed_at) if image.trashed_at else None,
+        "created_at": moment(image.created_at),
+        "trashed_at": moment(image.trashed_at) if image.trashed_at else None,
         "version": image.version,
     }
 
 
-def _moment(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def moment(when: datetime) -> str:
+    """As JSON has it: ISO 8601 in UTC."""
+    return when.isoformat().replace("+00:00", "Z")
 
 
 def _absolute(path: str, request: HttpRequest | Request | None) -> str:
@@ -92,6 +94,7 @@ class ImageSerializer(serializers.Serializer[Image]):
     )
     visibility = serializers.ChoiceField(Image.Visibility.values)
     review_status = serializers.ChoiceField(Image.ReviewStatus.values)
+    discloses_prompt = serializers.BooleanField(help_text="Whether those who see it may read its prompt.")
     favourite = serializers.BooleanField()
     collections = serializers.ListField(child=serializers.UUIDField(), help_text="Ids of those that it is in.")
     provenance = inline_serializer(
@@ -104,7 +107,8 @@ class ImageSerializer(serializers.Serializer[Image]):
     version = serializers.IntegerField()
 
 
-def _choice(allowed: Sequence[str], **options: Any) -> serializers.ChoiceField:
+def choice(allowed: Sequence[str], **options: Any) -> serializers.ChoiceField:
+    """An optional parameter that is one of these, and says so."""
     names = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
     messages: dict[str, Any] = {"invalid_choice": f'"{{input}}" is not possible here: it may be {names}.'}
     return serializers.ChoiceField(list(allowed), error_messages=messages, required=False, **options)
@@ -148,11 +152,11 @@ class ImageListQuery(QueryParameters):
     """Which of my images."""
 
     model = serializers.CharField(max_length=100, required=False, help_text="The model's id.")
-    kind = _choice(["image", "video", "upload"])
+    kind = choice(["image", "video", "upload"])
     aspect_ratio = serializers.CharField(max_length=10, required=False, help_text="As asked, such as 16:9.")
-    visibility = _choice(Image.Visibility.values)
-    review_status = _choice(Image.ReviewStatus.values)
-    favourite = _choice(["true", "false"])
+    visibility = choice(Image.Visibility.values)
+    review_status = choice(Image.ReviewStatus.values)
+    favourite = choice(["true", "false"])
     collection = serializers.UUIDField(required=False, help_text="The id of one of my collections.")
     created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
@@ -191,11 +195,9 @@ class ImageUpload(serializers.Serializer[dict[str, Any]]):
 class ImageFileQuery(QueryParameters):
     """Which bytes of an image."""
 
-    variant = _choice(
-        VARIANTS, default=ORIGINAL, help_text="The longer side in pixels; never larger than the original."
-    )
-    format = _choice(
+    variant = choice(VARIANTS, default=ORIGINAL, help_text="The longer side in pixels; never larger than the original.")
+    format = choice(
         list(MIME_TYPES),
         help_text="Converts, a clip to its poster; without it the original as it came, and sizes as WebP.",
     )
-    download = _choice(["0", "1"], default="0", help_text="1: saved as a file instead of shown.")
+    download = choice(["0", "1"], default="0", help_text="1: saved as a file instead of shown.")

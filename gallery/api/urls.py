@@ -2,10 +2,11 @@
 
 from django.urls import re_path
 
-from gallery.api import collection_views, review_views, views
+from gallery.api import collection_views, public_views, review_views, views
 
 ID = r"(?P<image_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 COLLECTION_ID = ID.replace("image_id", "collection_id")
+LINK_ID = ID.replace("image_id", "link_id")
 
 urlpatterns = [
     re_path(r"^images/?$", views.ImageList.as_view(), name="images"),
@@ -20,6 +21,9 @@ urlpatterns = [
     re_path(rf"^images/{ID}/withdraw/?$", review_views.ImageWithdraw.as_view(), name="image-withdraw"),
     re_path(rf"^images/{ID}/report/?$", review_views.ImageReport.as_view(), name="image-report"),
     re_path(rf"^images/{ID}/appeal/?$", review_views.ImageAppeal.as_view(), name="image-appeal"),
+    re_path(rf"^images/{ID}/links/?$", public_views.ShareLinks.as_view(), name="share-links"),
+    re_path(rf"^images/{ID}/links/{LINK_ID}/?$", public_views.ShareLinkDetail.as_view(), name="share-link"),
+    re_path(r"^gallery/?$", public_views.Gallery.as_view(), name="gallery"),
     re_path(r"^statements/?$", review_views.StatementList.as_view(), name="statements"),
     re_path(r"^review/?$", review_views.ReviewQueue.as_view(), name="review"),
     re_path(rf"^review/{ID}/claim/?$", review_views.ReviewClaim.as_view(), name="review-claim"),

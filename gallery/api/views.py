@@ -175,6 +175,7 @@ class ImageFile(APIView):
             file,
             as_attachment=wanted["download"] == "1",
             cache_control=PRIVATE if image.owner_id == caller(request).pk else UNKEPT,
+            audience=str(caller(request).pk),
         )
 
 

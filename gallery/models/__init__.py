@@ -14,6 +14,7 @@ from gallery.models.pictures import (
     ImageQuerySet,
     Rendition,
     new_publication_key,
+    new_published_order,
 )
 from gallery.models.review import (
     MAX_APPEAL_CHARS,
@@ -29,6 +30,7 @@ from gallery.models.review import (
 )
 from gallery.models.screening import Rule
 from gallery.models.search import SearchEntry
+from gallery.models.sharing import ShareLink
 
 __all__ = [
     "HIDDEN_KINDS",
@@ -57,6 +59,8 @@ __all__ = [
     "ReviewerSettings",
     "Rule",
     "SearchEntry",
+    "ShareLink",
     "Statement",
     "new_publication_key",
+    "new_published_order",
 ]

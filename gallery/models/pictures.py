@@ -5,8 +5,9 @@ knows nothing of jobs or models (`source_reference` is opaque here).
 """
 
 import secrets
+import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
@@ -33,11 +34,17 @@ MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
 # Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
 HIDDEN_KINDS = ("draft", "upload")
+ORDER_BITS = 12
 
 
 def new_publication_key() -> str:
     """A part of a public address that nobody can guess: 22 characters, 128 random bits."""
     return secrets.token_urlsafe(16)
+
+
+def new_published_order() -> int:
+    """A number that is larger the later it is made, in microseconds of Unix time, and unique by 12 random bits."""
+    return time.time_ns() // 1000 << ORDER_BITS | secrets.randbits(ORDER_BITS)
 
 
 class Blob(models.Model):
@@ -95,7 +102,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def listed_publicly(self) -> "ImageQuerySet":
         """Those of `public` that the public gallery lists."""
-        return self.public().filter(visibility=Image.Visibility.PUBLIC)
+        return self.kept().filter(review_status=Image.ReviewStatus.APPROVED, visibility=Image.Visibility.PUBLIC)
 
     def visible_to(self, user: "User | AnonymousUser", *, reviews: bool = False) -> "ImageQuerySet":
         """Those whose bytes `user` may see: public ones, and one's own unless it is quarantined.
@@ -219,6 +226,9 @@ class Image(models.Model):
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
     # Part of the public address while `is_public` without regard to the trash; the next time there is another one.
     publication_key = models.CharField(max_length=22, unique=True, null=True, blank=True, editable=False)
+    # There as long as the key is; the order of the public gallery, and when the picture became public.
+    published_order = models.BigIntegerField(unique=True, null=True, blank=True, editable=False)
+    discloses_prompt = models.BooleanField(default=False)  # the owner lets those who see it read its prompt
     is_favourite = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1)
     trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
@@ -254,6 +264,11 @@ class Image(models.Model):
                 condition=Q(trashed_at__isnull=True, is_favourite=True),
                 name="image_favourite_of_owner",
             ),
+            models.Index(
+                fields=["-published_order"],
+                condition=Q(review_status="approved", visibility="public", trashed_at__isnull=True),
+                name="image_listed_publicly",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -271,6 +286,13 @@ class Image(models.Model):
             and self.visibility != self.Visibility.PRIVATE
             and self.trashed_at is None
         )
+
+    @property
+    def published_at(self) -> datetime | None:
+        """Since when others may see it."""
+        if self.published_order is None:
+            return None
+        return datetime.fromtimestamp((self.published_order >> ORDER_BITS) / 1_000_000, UTC)
 
 
 class Garbage(models.Model):

@@ -15,7 +15,7 @@ from django.db.models import F, Max
 from accounts.errors import Conflict, NotFound
 from accounts.models import User
 from gallery.errors import ReviewConflict
-from gallery.models import Image, Reason, Review, ReviewStep, new_publication_key
+from gallery.models import Image, Reason, Review, ReviewStep, new_publication_key, new_published_order
 from gallery.models.review import HIGH_RISK
 from gallery.review.access import name_of_reviewer
 
@@ -208,5 +208,6 @@ def _move_image(image: Image, to_status: str, visibility: str) -> None:
     if was_shown != is_now:
         # An address that has ended never answers again: the next time the picture is public it has another one.
         changes["publication_key"] = new_publication_key() if is_now else None
+        changes["published_order"] = new_published_order() if is_now else None
     Image.objects.filter(pk=image.pk).update(**changes)
     image.refresh_from_db(fields=[*changes])

@@ -4,22 +4,33 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 
 from accounts.ledger import parse_usd
 from accounts.models import Price
+from gallery.models import Image
+from gallery.public_tiles import public_pictures
 from generations import catalog
 from generations.providers.current import kinds_of
 
 # The three shapes that people ask for most; the studio has them all.
 SHAPES = ("3:2", "1:1", "9:16")
+STRIP = 12  # published pictures
 
 
 def landing(request: HttpRequest) -> HttpResponse:
     """The front page; people who are signed in are in the studio at once."""
     if request.user.is_authenticated:
         return redirect("generations:studio")
-    context = {"shapes": SHAPES, "signup_credit_micros": parse_usd(settings.SIGNUP_CREDIT_USD)}
-    return render(request, "generations/landing.html", context)
+    newest = Image.objects.listed_publicly().with_blob().order_by("-published_order")[:STRIP]
+    context = {
+        "shapes": SHAPES,
+        "signup_credit_micros": parse_usd(settings.SIGNUP_CREDIT_USD),
+        "published": public_pictures(list(newest)),
+    }
+    response = render(request, "generations/landing.html", context)
+    patch_cache_control(response, private=True, max_age=0, must_revalidate=True)
+    return response
 
 
 def models(request: HttpRequest) -> HttpResponse:

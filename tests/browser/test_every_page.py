@@ -13,6 +13,7 @@ from tests.upstream.pictures import png
 
 PUBLIC = (
     "/",
+    "/gallery/",
     "/models/",
     "/accounts/login/",
     "/accounts/signup/",
@@ -63,6 +64,7 @@ def own_paths(site, owner) -> list[str]:
     return [
         *OWN,
         f"/images/{image}/",
+        f"/images/{image}/publish/",
         f"/images/{upload}/",
         *(f"/generations/{each['id']}/" for each in generations[:2]),
     ]

@@ -102,6 +102,7 @@ def test_an_image_is_what_the_contract_says(api, image):
         "visibility": "private",
         "review_status": "none",
         "favourite": False,
+        "discloses_prompt": False,
         "collections": [],
         "provenance": {"ai_generated": True, "c2pa": True},
         "created_at": image.created_at.isoformat().replace("+00:00", "Z"),

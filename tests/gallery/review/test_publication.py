@@ -60,6 +60,30 @@ def test_without_alternative_text_the_page_says_what_is_missing(alice, mine):
     assert state_of(image) == ("none", "private", False)
 
 
+def test_the_form_changes_the_words_the_prompt_and_the_visibility_together(alice, mine, ines):
+    image = make_picture(alice, caption="")
+    assert mine.get(f"/images/{image.public_id}/publish/").status_code == 200
+    form = {"visibility": "public", "alt_text": "A blue disc.", "discloses_prompt": ["0", "1"]}
+    assert post(mine, image, "publish", **form) == ["Sent to a reviewer. Until it is approved only you can see it."]
+    decide("approve", ines, image)
+    image.refresh_from_db()
+    assert (image.alt_text, image.discloses_prompt, image.is_public) == ("A blue disc.", True, True)
+    key = image.publication_key
+    assert post(mine, image, "publish", visibility="unlisted", discloses_prompt="0") == [
+        "Whoever has its address can see it now."
+    ]
+    image.refresh_from_db()
+    assert (image.visibility, image.discloses_prompt) == ("unlisted", False)
+    assert image.publication_key == key
+    assert post(mine, image, "publish", visibility="unlisted", alt_text=" ") == [
+        "Say in a sentence what the picture shows, for those who cannot see it."
+    ]
+    image.refresh_from_db()
+    assert image.alt_text == "A blue disc."
+    assert post(mine, image, "publish", visibility="private", alt_text="") == ["Only you can see it now."]
+    assert state_of(image) == ("approved", "private", False)
+
+
 def test_a_refusal_is_explained_and_can_be_appealed_once(alice, mine, ines, omar):
     image = make_pending(alice)
     decide("reject", ines, image, reason="trademark", note="Remove the sign.")
