@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts.closing import refuse_closed
 from accounts.models import ApiKey, User
 from generations import events
 from generations.models import Generation, GenerationQuerySet, Status
@@ -65,6 +66,7 @@ def answer(
         ):
             return None
         generation = _write(origin, spec, source, api_key)
+        refuse_closed(user)
         remember(generation)
         transaction.on_commit(lambda: events.publish(generation.pk))
     return generation

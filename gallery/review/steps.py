@@ -61,7 +61,11 @@ class Round:
 
 def get_review(image_id: UUID | str) -> Review:
     """The review of a picture, with the picture. Raises NotFound; one that never entered the review has none."""
-    review = Review.objects.select_related("image", "decision__reason").filter(image__public_id=image_id).first()
+    review = (
+        Review.objects.select_related("image", "decision__reason")
+        .filter(image__public_id=image_id, image__purged_at=None)
+        .first()
+    )
     if review is None:
         raise NotFound
     return review
@@ -117,6 +121,7 @@ _DID = {
     "withdraw": "withdrew",
     "steal": "took over",
     "appeal": "appealed for",
+    "erase": "deleted",
 }
 
 

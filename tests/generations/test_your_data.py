@@ -1,0 +1,176 @@
+"""The page "Your data": the export made by a task, its link for a week, and deleting the account."""
+
+import io
+import zipfile
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from gallery import storage
+from generations import account_exports, sweeper
+from generations.models import AccountExport
+from generations.tasks import make_export
+from tests import people
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = "/account/data/"
+EXPORT = "/account/data/export/"
+DELETE = "/account/data/delete/"
+
+
+def sign_in(user, client=None):
+    client = client or Client()
+    client.post("/accounts/login/", {"login": user.email, "password": people.PASSWORD})
+    return client
+
+
+@pytest.fixture
+def client(alice):
+    return sign_in(alice)
+
+
+@pytest.fixture
+def ready(alice):
+    export = account_exports.request(alice)
+    make_export(export.pk)
+    export.refresh_from_db()
+    return export
+
+
+def address(export):
+    return f"{EXPORT}{export.public_id}.zip"
+
+
+def read(answer):
+    return b"".join(answer.streaming_content)
+
+
+# --- The export ----------------------------------------------------------------------------------
+
+
+def test_it_is_asked_for_made_and_downloaded(client, alice):
+    answer = client.post(EXPORT)
+    assert (answer.status_code, answer["Location"]) == (302, PAGE)
+    export = AccountExport.objects.get(user=alice)
+    assert "Being made" in client.get(PAGE).content.decode()
+    make_export(export.pk)
+    assert address(export) in client.get(PAGE).content.decode()
+
+    answer = client.get(address(export))
+
+    assert (answer["Content-Type"], answer["Cache-Control"]) == ("application/zip", "private, no-store")
+    assert answer["Content-Disposition"].startswith('attachment; filename="export-')
+    body = read(answer)
+    assert len(body) == int(answer["Content-Length"])
+    assert "profile.json" in zipfile.ZipFile(io.BytesIO(body)).namelist()
+
+
+def test_asking_twice_makes_one(client, alice, race):
+    client.post(EXPORT)
+    client.post(EXPORT)
+    assert AccountExport.objects.count() == 1
+    AccountExport.objects.all().delete()
+    made = race(4, lambda index: account_exports.request(alice).pk)
+    assert len(set(made)) == 1
+
+
+def test_of_two_tasks_one_makes_it_and_a_new_export_takes_the_place_of_the_old(alice, ready):
+    make_export(ready.pk)
+    ready.refresh_from_db()
+    assert (ready.state, ready.tries) == ("ready", 1)
+    account_exports.request(alice)
+    assert storage.size_of(ready.storage_name) is None
+    assert AccountExport.objects.get(user=alice).state == "waiting"
+
+
+def test_nobody_else_and_nobody_unasked_gets_the_file(client, bob, stranger, ready):
+    assert sign_in(bob).get(address(ready)).status_code == 404
+    assert stranger.get(address(ready)).status_code == 302
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": 0, "email": "alice@example.com"}]
+    session.save()
+    answer = client.get(address(ready))
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/reauthenticate/")
+
+
+def test_after_a_week_it_is_gone(client, ready):
+    AccountExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert client.get(address(ready)).status_code == 404
+    assert address(ready) not in client.get(PAGE).content.decode()
+    assert sweeper.sweep().exports_removed == 1
+    assert storage.size_of(ready.storage_name) is None
+    assert not AccountExport.objects.exists()
+
+
+def test_what_fails_is_tried_again_by_the_sweeper_and_given_up_in_the_end(alice, client, monkeypatch):
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("generations.archives.write_archive", fail)
+    export = account_exports.request(alice)
+    for _ in range(account_exports.MAX_TRIES):
+        assert AccountExport.objects.get().state == "waiting"
+        due = account_exports.due(timezone.now() + timedelta(hours=1), resend_after=timedelta(minutes=2))
+        assert due == [export.pk]
+        AccountExport.objects.update(woken_at=export.woken_at)
+        make_export(export.pk)
+    assert AccountExport.objects.get().state == "failed"
+    assert "It could not be made." in client.get(PAGE).content.decode()
+    assert not list((storage.path_to("staging")).glob("*"))
+
+
+def test_one_of_a_dead_process_is_made_by_another(alice):
+    export = account_exports.request(alice)
+    AccountExport.objects.update(state="running", started_at=timezone.now() - account_exports.GIVEN_UP_AFTER)
+    make_export(export.pk)
+    assert AccountExport.objects.get().state == "ready"
+
+
+# --- Deleting ------------------------------------------------------------------------------------
+
+
+def test_deleting_takes_the_address_signs_out_everywhere_and_begins_the_grace(client, alice):
+    elsewhere = sign_in(alice)
+    answer = client.post(DELETE, {"confirmation": "alice@example.com"})
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
+    assert "Sign in before then to keep it." in client.get("/accounts/login/").content.decode()
+    alice.refresh_from_db()
+    assert timedelta(days=6, hours=23) < alice.erase_at - timezone.now() <= timedelta(days=7)
+    assert alice.is_active
+    for browser in (client, elsewhere):
+        assert browser.get(PAGE).status_code == 302
+
+
+def test_signing_in_keeps_the_account(client, alice):
+    client.post(DELETE, {"confirmation": "alice@example.com"})
+    sign_in(alice, client)
+    assert "your account is not deleted" in client.get(PAGE).content.decode()
+    assert User.objects.get(pk=alice.pk).erase_at is None
+
+
+def test_another_address_deletes_nothing(client, alice):
+    page = client.post(DELETE, {"confirmation": "bob@example.com"})
+    assert page.status_code == 400
+    assert "This is not the address of your account." in page.content.decode()
+    assert User.objects.get(pk=alice.pk).erase_at is None
+
+
+def test_deleting_asks_once_more_who_it_is(client, alice):
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": 0, "email": "alice@example.com"}]
+    session.save()
+    answer = client.post(DELETE, {"confirmation": "alice@example.com"})
+    assert answer["Location"].startswith("/accounts/reauthenticate/")
+    assert User.objects.get(pk=alice.pk).erase_at is None
+
+
+def test_a_stranger_is_sent_to_sign_in(stranger):
+    for path in (PAGE, EXPORT, DELETE):
+        answer = stranger.get(path) if path == PAGE else stranger.post(path)
+        assert answer["Location"].startswith("/accounts/login/")
+    assert not AccountExport.objects.exists()
