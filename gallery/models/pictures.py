@@ -177,7 +177,7 @@ class Image(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="images")
     # None once it is purged. The type is that of all the others: no query that shows pictures finds a purged one.
-    blob: "models.ForeignKey[Blob | None, Blob]" = models.ForeignKey(
+    blob: "models.ForeignKey[Blob | None, Blob]" = models.ForeignKey(  # type: ignore[misc]
         Blob, null=True, on_delete=models.PROTECT, related_name="images"
     )
     kind = models.CharField(max_length=10, default="image")

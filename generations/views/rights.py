@@ -74,7 +74,6 @@ def download_export(request: HttpRequest, public_id: UUID) -> HttpResponseBase:
     response = FileResponse(file, content_type="application/zip", as_attachment=True)
     response["Content-Disposition"] = f'attachment; filename="export-{export.created_at:%Y-%m-%d}.zip"'
     response["Content-Length"] = str(export.byte_size)
-    response["Cache-Control"] = "private, no-store"
     return response
 
 
