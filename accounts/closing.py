@@ -34,11 +34,11 @@ def request_deletion(*, user: User, confirmation: str) -> datetime:
     if User.objects.normalize_email(confirmation) != user.email:
         raise InvalidInput.of("confirmation", "This is not the address of your account.")
     with transaction.atomic():
-        standing = User.objects.filter(pk=user.pk, erased_at=None)
+        standing = User.objects.filter(pk=user.pk, closed_at=None)
         standing.update(erase_at=Coalesce("erase_at", timezone.now() + GRACE))
         _end_sessions(user)
     user.refresh_from_db(fields=["erase_at"])
-    assert user.erase_at is not None, "somebody who is signed in is not erased"
+    assert user.erase_at is not None, "nobody is signed in to a closed account"
     return user.erase_at
 
 
@@ -46,7 +46,7 @@ def keep_account(user: User) -> bool:
     """Its owner has signed in: it is not deleted after all. Whether it was going to be."""
     # Conditional as close_account is: of the two at the end of the grace, one changes the row and the other finds it
     # changed.
-    return bool(User.objects.filter(pk=user.pk, is_active=True, erase_at__isnull=False).update(erase_at=None))
+    return bool(User.objects.filter(pk=user.pk, closed_at=None, erase_at__isnull=False).update(erase_at=None))
 
 
 def due_accounts(at: datetime) -> QuerySet[User]:
@@ -62,7 +62,7 @@ def close_account(user: User, *, due_by: datetime | None = None) -> bool:
     email, now = user.email, timezone.now()
     pseudonym = f"{PSEUDONYM}{secrets.token_hex(8)}"
     with transaction.atomic():
-        open_ones = User.objects.filter(pk=user.pk, erased_at=None).exclude(email__startswith=PSEUDONYM)
+        open_ones = User.objects.filter(pk=user.pk, closed_at=None)
         # Of this and a sign-in one is first, see keep_account. The new address makes the UPDATE wait, on PostgreSQL,
         # for whoever is storing a row of this user: refuse_closed.
         closed = (open_ones.filter(erase_at__lte=due_by) if due_by else open_ones).update(
@@ -75,10 +75,11 @@ def close_account(user: User, *, due_by: datetime | None = None) -> bool:
             last_login=None,
             onboarding_dismissed_at=None,
             erase_at=Coalesce(F("erase_at"), now),
+            closed_at=now,
         )
         if not closed:
             user.refresh_from_db()
-            return user.email.startswith(PSEUDONYM)
+            return user.closed_at is not None
         user.groups.clear()
         user.user_permissions.clear()
         _end_sessions(user)
@@ -93,7 +94,7 @@ def close_account(user: User, *, due_by: datetime | None = None) -> bool:
 
 def finish_erasure(user: User) -> None:
     """Nothing is left to be erased of a closed account."""
-    User.objects.filter(pk=user.pk, is_active=False).update(erased_at=timezone.now())
+    User.objects.filter(pk=user.pk, closed_at__isnull=False).update(erased_at=timezone.now())
 
 
 def refuse_closed(user: User) -> None:
@@ -102,7 +103,7 @@ def refuse_closed(user: User) -> None:
     Precondition: a transaction that has inserted a row of this user. Its foreign key holds the user's row, so closing
     either came before and is seen here, or waits for this transaction's end and finds what it stored.
     """
-    if not User.objects.filter(pk=user.pk, is_active=True).exists():
+    if not User.objects.filter(pk=user.pk, closed_at=None).exists():
         raise Forbidden("This account is closed.", remedy="Ask whoever runs this server.")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from math import ceil
 from typing import BinaryIO
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.errors import NotFound
+from accounts.errors import NotFound, RateLimited
 from accounts.models import User
 from gallery import storage
 from gallery.errors import StorageUnavailable
@@ -20,6 +21,7 @@ from generations.models import AccountExport
 log = structlog.get_logger(__name__)
 
 KEPT = timedelta(days=7)
+EVERY = timedelta(hours=1)
 GIVEN_UP_AFTER = timedelta(hours=6)  # a process that makes one and says nothing for so long is dead
 MAX_TRIES = 3
 STORAGE_PAUSE_S = 10
@@ -29,8 +31,14 @@ State = AccountExport.State
 def request(user: User) -> AccountExport:
     """Ask for a copy of everything; the one that is being made if there is one. The caller starts the task.
 
-    A new one takes the place of those before.
+    A new one takes the place of those before. Raises RateLimited: one in EVERY is enough work.
     """
+    earliest = next_at(latest_of(user))
+    if earliest is not None and earliest > timezone.now():
+        wait_s = (earliest - timezone.now()).total_seconds()
+        raise RateLimited(
+            "An export was made within the last hour.", remedy="Download that one, or wait.", retry_after=ceil(wait_s)
+        )
     try:
         with transaction.atomic():
             export = AccountExport.objects.create(user=user)
@@ -39,6 +47,11 @@ def request(user: User) -> AccountExport:
     for earlier in AccountExport.objects.filter(user=user).exclude(pk=export.pk):
         remove(earlier)
     return export
+
+
+def next_at(latest: AccountExport | None) -> datetime | None:
+    """From when on another one may be asked for, after one that is ready."""
+    return latest.created_at + EVERY if latest is not None and latest.state == State.READY else None
 
 
 def latest_of(user: User) -> AccountExport | None:

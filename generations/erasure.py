@@ -85,8 +85,8 @@ def erase_due(at: datetime | None = None) -> int:
     for user in closing.due_accounts(now)[:BATCH]:
         try:
             count += not erase_account(user, removes_bytes=True, due_by=now).is_kept
-        except OSError as error:
-            log.warning("account_not_erased_yet", user=str(user.public_id), error=repr(error))
+        except Exception:
+            log.exception("account_not_erased_yet", user=str(user.public_id))
     return count
 
 

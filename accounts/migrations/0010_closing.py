@@ -6,6 +6,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("user", "erase_at", models.DateTimeField(blank=True, null=True)),
+        migrations.AddField("user", "closed_at", models.DateTimeField(blank=True, editable=False, null=True)),
         migrations.AddField("user", "erased_at", models.DateTimeField(blank=True, editable=False, null=True)),
         migrations.AddIndex(
             "user",

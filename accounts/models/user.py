@@ -45,6 +45,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     onboarding_dismissed_at = models.DateTimeField(null=True, blank=True)  # the first steps are put away for good
     # The owner has asked for it; until then signing in keeps the account (closing.py).
     erase_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)  # it is nobody's any more
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -144,6 +144,14 @@ def test_nothing_of_the_person_is_left_anywhere_and_the_books_are_sound(
     assert ledger.balance_of(bob).available == 1_000_000
 
 
+def test_an_address_that_looks_like_a_pseudonym_is_one_like_others(db, delete):
+    dora = people.make_person("deleted-dora")
+    delete(dora)
+    dora.refresh_from_db()
+    assert "dora" not in dora.email
+    assert dora.erased_at is not None
+
+
 def test_the_address_is_free_again_and_belongs_to_somebody_new(carol, delete):
     delete(carol)
     again = people.make_person("carol-canary")

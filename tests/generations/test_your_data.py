@@ -80,9 +80,26 @@ def test_of_two_tasks_one_makes_it_and_a_new_export_takes_the_place_of_the_old(a
     make_export(ready.pk)
     ready.refresh_from_db()
     assert (ready.state, ready.tries) == ("ready", 1)
+    AccountExport.objects.update(created_at=timezone.now() - account_exports.EVERY)
     account_exports.request(alice)
     assert storage.size_of(ready.storage_name) is None
     assert AccountExport.objects.get(user=alice).state == "waiting"
+
+
+def test_one_an_hour_is_enough(client, alice, ready):
+    answer = client.post(EXPORT)
+    assert answer.status_code == 429
+    assert 3500 < int(answer["Retry-After"]) <= 3600
+    assert AccountExport.objects.get() == ready
+    assert "A new one can be made an hour after" in client.get(PAGE).content.decode()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_with_a_bucket_it_is_kept_there(alice, ready):
+    export, file = account_exports.open_export(alice, ready.public_id)
+    assert zipfile.ZipFile(io.BytesIO(file.read())).testzip() is None
+    account_exports.remove_of(alice)
+    assert storage.size_of(export.storage_name) is None
 
 
 def test_nobody_else_and_nobody_unasked_gets_the_file(bob, stranger, ready):
@@ -130,11 +147,17 @@ def test_one_of_a_dead_process_is_made_by_another(alice):
 # --- Deleting ------------------------------------------------------------------------------------
 
 
-def test_deleting_takes_the_address_signs_out_everywhere_and_begins_the_grace(client, alice):
+def test_deleting_takes_the_address_signs_out_everywhere_tells_by_mail_and_begins_the_grace(
+    client, alice, mailoutbox, django_capture_on_commit_callbacks
+):
     elsewhere = door.signed_in(alice)
-    answer = client.post(DELETE, {"confirmation": "alice@example.com"})
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = client.post(DELETE, {"confirmation": "alice@example.com"})
     assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
     assert "Sign in before then to keep it." in client.get("/accounts/login/").content.decode()
+    (mail,) = [each for each in mailoutbox if each.subject == "Your account is going to be deleted"]
+    assert mail.to == ["alice@example.com"]
+    assert "To keep it, sign in before then." in mail.body
     alice.refresh_from_db()
     assert timedelta(days=6, hours=23) < alice.erase_at - timezone.now() <= timedelta(days=7)
     assert alice.is_active
