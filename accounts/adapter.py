@@ -20,10 +20,10 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from accounts import users
+from accounts import closing, users
 from accounts.errors import InvalidInput, ServiceUnavailable
 from accounts.models import User
 
@@ -89,6 +89,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_email_verification_redirect_url(self, email_address: EmailAddress) -> str:
         """After a change of address; a sign-up goes on to where it was going."""
         return reverse("account_email")
+
+    def post_login(self, request: HttpRequest, user: User, **facts: Any) -> HttpResponse:
+        """Whoever signs in to an account that is to be deleted keeps it."""
+        if closing.keep_account(user):
+            messages.info(request, "Welcome back: your account is not deleted, and your API keys work again.")
+        return super().post_login(request, user, **facts)
 
     # --- Guessing passwords ----------------------------------------------------------------------
 

@@ -37,10 +37,13 @@ class UserAdmin(MoneyOfAPerson, ReadOnlyAdmin):
         (None, {"fields": ("email", "name", "public_id", "plan", "is_active")}),
         ("Money", {"fields": ("available", "held", "spent", "statement")}),
         ("At work", {"fields": ("is_staff", "is_superuser", "groups")}),
-        ("Times", {"fields": ("created_at", "last_login")}),
+        ("Times", {"fields": ("created_at", "last_login", "erase_at", "erased_at")}),
     )
     ROLES = ("is_staff", "is_superuser", "groups")
-    FACTS = ("email", "name", "public_id", "available", "held", "spent", "statement", "created_at", "last_login")
+    FACTS = (
+        *("email", "name", "public_id", "available", "held", "spent", "statement"),
+        *("created_at", "last_login", "erase_at", "erased_at"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).select_related("wallet", "plan")

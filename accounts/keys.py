@@ -260,6 +260,8 @@ def _refuse_inactive(api_key: ApiKey) -> None:
         raise NotAuthenticated(f"This API key expired at {api_key.expires_at:%Y-%m-%d %H:%M} UTC.")
     if not api_key.user.is_active:
         raise NotAuthenticated("The account of this API key is switched off.", remedy="Ask the operator.")
+    if api_key.user.erase_at is not None:
+        raise NotAuthenticated("The account of this API key is to be deleted.", remedy="Sign in to keep it.")
 
 
 def _move_to_present_pepper(api_key: ApiKey, raw: str) -> None:

@@ -5,6 +5,7 @@ reads no table but its own: SQLite could not remake a table that another table's
 triggers whenever it remakes a table, so they are put back after each migrate and watched by a check (checks.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.apps import apps
@@ -30,18 +31,29 @@ class Guard:
         return f"{self.table}_{self.subject}_{self.event.lower()}"
 
 
-_append_only: list[str] = []
+_append_only: dict[str, dict[str, str]] = {}
 
 
-def make_append_only(label: str) -> None:
-    """Guard the model `app.Model` against every change but INSERT; called in ready() of the app that owns it."""
-    if label not in _append_only:
-        _append_only.append(label)
+def make_append_only(label: str, *, erasable: Mapping[str, str] | None = None) -> None:
+    """Guard the model `app.Model` against every change but INSERT; called in ready() of the app that owns it.
+
+    `erasable` are columns with somebody's own words and what they may be replaced by, as text, when an account is
+    deleted; a row of which nothing else changes may be updated.
+    """
+    _append_only[label] = dict(erasable or {})
 
 
-def _append_only_guards(model: type[models.Model]) -> list[Guard]:
+def _append_only_guards(model: type[models.Model], erasable: Mapping[str, str]) -> list[Guard]:
     table = model._meta.db_table
-    return [Guard(table, event, "append_only", f"{table} is append-only") for event in ("UPDATE", "DELETE", "TRUNCATE")]
+    message = f"{table} is append-only"
+    others = [field.column for field in model._meta.concrete_fields if field.column not in erasable]
+    kept = [f"(NEW.{column} = OLD.{column} OR NEW.{column} IS NULL AND OLD.{column} IS NULL)" for column in others]
+    erased = [f"CAST(NEW.{column} AS TEXT) = '{text}'" for column, text in erasable.items()]
+    condition = f"NOT ({' AND '.join([*erased, *kept])})" if erasable else ""
+    return [
+        Guard(table, "UPDATE", "append_only", message, condition),
+        *(Guard(table, event, "append_only", message) for event in ("DELETE", "TRUNCATE")),
+    ]
 
 
 def _balance_guards(
@@ -132,7 +144,11 @@ def _transfer_guards() -> list[Guard]:
 
 def guards() -> list[Guard]:
     """Every guard that the database must have, of all apps."""
-    append_only = [guard for label in _append_only for guard in _append_only_guards(apps.get_model(label))]
+    append_only = [
+        guard
+        for label, erasable in _append_only.items()
+        for guard in _append_only_guards(apps.get_model(label), erasable)
+    ]
     return [*append_only, *_account_guards(), *_budget_guards(), *_transfer_guards()]
 
 
@@ -230,7 +246,12 @@ def revoke_sql(role: str) -> str:
     """PostgreSQL: takes from the application's role what no verb needs; run as the owner, who is another role."""
     append_only = ", ".join(apps.get_model(label)._meta.db_table for label in _append_only)
     balances = ", ".join(model._meta.db_table for model in (LedgerAccount, KeyBudget))
+    erasable = "".join(
+        f"GRANT UPDATE ({', '.join(columns)}) ON {apps.get_model(label)._meta.db_table} TO {role};\n"
+        for label, columns in _append_only.items()
+        if columns
+    )
     return (
-        f"REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON {append_only} FROM {role};\n"
+        f"REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON {append_only} FROM {role};\n{erasable}"
         f"REVOKE DELETE, TRUNCATE, TRIGGER ON {balances} FROM {role};\n"
     )

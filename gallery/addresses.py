@@ -27,7 +27,7 @@ def public_copies(images: Sequence[Image]) -> dict[int, dict[str, str]]:
 
     A copy that was never made has an address that makes it.
     """
-    stills = {image.pk: image.blob.poster_id or image.blob_id for image in images}
+    stills = {image.pk: image.blob.poster_id or image.blob.pk for image in images}
     rows = Rendition.objects.filter(blob__in=stills.values(), format=PUBLIC_FORMAT, recipe=RECIPE_VERSION)
     digests = {(row.blob_id, row.variant): row.sha256 for row in rows}
     return {

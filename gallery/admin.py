@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
@@ -42,6 +43,10 @@ class ImageAdmin(ReadOnlyAdmin):
         "created_at",
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
+        """All but those that are purged: there is nothing to look at."""
+        return super().get_queryset(request).filter(purged_at=None)
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.thumbnail_view)
         return [path("<int:pk>/thumbnail/", view, name="gallery_image_thumbnail"), *super().get_urls()]
@@ -50,7 +55,7 @@ class ImageAdmin(ReadOnlyAdmin):
         """The picture's smallest copy, for operators who review. Raises NotFound, RenditionUnavailable."""
         if not self.has_view_permission(request) or not is_reviewer(request.user):
             raise PermissionDenied
-        image = Image.objects.with_blob().filter(pk=pk).first()
+        image = Image.objects.with_blob().filter(pk=pk, purged_at=None).first()
         if image is None:
             raise NotFound
         return delivery.serve_file(request, delivery.find_file(image, variant="320"))

@@ -11,8 +11,12 @@ class GalleryConfig(AppConfig):
     def ready(self) -> None:
         from accounts.triggers import make_append_only
 
-        for model in ("Reason", "ReviewStep", "Statement", "Appeal", "Report", "Rule"):
-            make_append_only(f"gallery.{model}")
+        make_append_only("gallery.Reason")
+        make_append_only("gallery.ReviewStep", erasable={"note": "", "rule_hits": "[]"})
+        make_append_only("gallery.Statement", erasable={"facts": ""})
+        make_append_only("gallery.Appeal", erasable={"text": ""})
+        make_append_only("gallery.Report", erasable={"note": ""})
+        make_append_only("gallery.Rule")
         post_migrate.connect(keep_search_in_step, sender=self)
 
 

@@ -78,7 +78,7 @@ def unclaimed_names(top: str) -> Iterator[str]:
 def _candidates() -> Iterator[str]:
     for top in (storage.ORIGINALS, storage.RENDITIONS):
         yield from unclaimed_names(top)
-    old = _unused_blobs().filter(created_at__lt=timezone.now() - ORPHAN_AGE)
+    old = unused_blobs().filter(created_at__lt=timezone.now() - ORPHAN_AGE)
     yield from (blob.storage_name for blob in old.iterator(chunk_size=BATCH))
 
 
@@ -89,7 +89,20 @@ def _claimed(names: Iterable[str]) -> set[str]:
     return {blob.storage_name for blob in blobs} | {copy.storage_name for copy in copies}
 
 
-def _unused_blobs() -> QuerySet[Blob]:
+def remove_now(names: Iterable[str], *, settled: timedelta, waiting_digests: Callable[[], set[str]]) -> int:
+    """Remove these originals and their copies without the day's grace, where nobody uses them; returns how many went.
+
+    A file that was put within `settled` is spared: its row may be on its way. Raises OSError.
+    """
+    names = list(names)
+    since = timezone.now() - settled
+    Garbage.objects.bulk_create([Garbage(name=name, marked_at=since) for name in names], ignore_conflicts=True)
+    marks = Garbage.objects.filter(name__in=names).values_list("name", "marked_at")
+    return sum(_remove(name, marked_at, waiting_digests) for name, marked_at in list(marks))
+
+
+def unused_blobs() -> QuerySet[Blob]:
+    """Those that no image and no clip has."""
     shown = Exists(Image.objects.filter(blob=OuterRef("pk")))
     is_poster = Exists(Blob.objects.filter(poster=OuterRef("pk")))
     return Blob.objects.exclude(shown).exclude(is_poster)
@@ -120,7 +133,7 @@ def _remove_blob(name: str, digest: str, marked_at: datetime) -> list[str] | Non
             taken, _ = Garbage.objects.filter(name=name, marked_at=marked_at).delete()
             if not taken:
                 return None
-            blob = _unused_blobs().filter(sha256=digest).first()
+            blob = unused_blobs().filter(sha256=digest).first()
             if blob is None or blob.storage_name != name:
                 return []
             copies = [copy.storage_name for copy in blob.renditions.all()]

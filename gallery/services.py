@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import quotas
+from accounts.closing import refuse_closed
 from accounts.errors import FieldError, InvalidInput, ServiceError
 from accounts.models import User
 from gallery import collections, search, storage
@@ -146,7 +147,9 @@ def add_upload(*, owner: User, file: File) -> Image:
             keep_picture(path=copy, facts=facts)
             with transaction.atomic():
                 quotas.keep_storage(hold)
-                return Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+                image = Image.objects.create(owner=owner, blob=_picture_blob(facts), kind="upload")
+                refuse_closed(owner)
+                return image
         except OSError as error:
             quotas.release_storage(hold)
             log.error("upload_not_kept", sha256=facts.sha256, error=repr(error))

@@ -328,6 +328,45 @@ class Evidence(models.Model):
         return f"evidence of {self.attempt_id}"
 
 
+class AccountExport(models.Model):
+    """A copy of everything that somebody has here, as one ZIP: asked for, made by a task, kept for a week."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        READY = "ready"
+        FAILED = "failed"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    byte_size = models.BigIntegerField(null=True, blank=True)
+    woken_at = models.DateTimeField(default=timezone.now)  # when a message was last sent for it
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(state__in=["waiting", "running"]), name="account_export_one_at_a_time"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+    @property
+    def storage_name(self) -> str:
+        return f"exports/{self.public_id.hex}.zip"
+
+
 class IdempotencyKey(models.Model):
     """A client's own name for a request: the same one again gets the first one's generation."""
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts.closing import refuse_closed
 from accounts.models import ApiKey, User
 from generations import events
 from generations.models import Generation, GenerationQuerySet, Status
@@ -67,6 +68,7 @@ def answer(
         ):
             return None
         generation = _write(origin, spec, source, api_key, rule_hits)
+        refuse_closed(user)
         remember(generation)
         transaction.on_commit(lambda: events.publish(generation.pk))
     return generation

@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import ledger, plans, quotas
+from accounts.closing import refuse_closed
 from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceError
 from accounts.models import ApiKey, Price, Transfer, User
 from gallery.screening.rules import admit
@@ -178,6 +179,7 @@ def _insert(
     )
     generation.hold = _reserve(generation, standing.api_key)
     generation.save(force_insert=True)
+    refuse_closed(standing.user)
     return generation, (*taken.states, *at_once)
 
 
@@ -251,6 +253,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
             raise Conflict(
                 f"Only a failed or cancelled generation can be tried again; this one is {generation.status}."
             )
+        refuse_closed(user)
         generation.run += 1
         generation.price = price
         generation.quoted_micros = price.amount_micros * spec.count

@@ -5,10 +5,13 @@ providers/answer.py knows what is in it.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 
+from accounts.models import User
 from generations.models import Attempt
 from generations.providers.answer import Answer, open_answer
 
@@ -34,6 +37,19 @@ def adopt(attempt: Attempt) -> Answer | None:
 def discard(attempt: Attempt) -> None:
     for path in Path(settings.SPOOL_DIR).glob(f"{attempt.public_id.hex}.*"):
         path.unlink(missing_ok=True)
+
+
+def discard_of(user: User) -> int:
+    """Remove what lies here of somebody's jobs; returns how many files went."""
+    found: dict[UUID, list[Path]] = {}
+    for path in Path(settings.SPOOL_DIR).glob("*"):
+        with suppress(ValueError):  # no file of ours
+            found.setdefault(UUID(path.name.split(".")[0]), []).append(path)
+    theirs = Attempt.objects.filter(generation__user=user, public_id__in=list(found))
+    paths = [path for public_id in theirs.values_list("public_id", flat=True) for path in found[public_id]]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
 
 
 def sweep(*, older_than_s: float = 3600) -> int:

@@ -10,16 +10,17 @@ from django.utils import timezone
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import storage
-from generations import events, leases, settlement, spool
+from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
-from generations.tasks import run_generation
+from generations.tasks import make_export, run_generation
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
 IDEMPOTENCY_KEPT = timedelta(days=30)
 USAGE_KEPT = timedelta(days=62)
+EXPORT_RESENT_AFTER = timedelta(minutes=2)
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Swept:
     rows_pruned: int = 0
     refilled: int = 0
     storage_released: int = 0
+    exports_removed: int = 0
+    accounts_erased: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -43,7 +46,20 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.refilled = plans.refill_due()
     swept.storage_released = quotas.release_dead_storage(timezone.now())
     quotas.recount_site()
+    swept.exports_removed = sweep_exports(timezone.now())
+    swept.accounts_erased = erasure.erase_due()
     return swept
+
+
+def sweep_exports(now: datetime) -> int:
+    """Send the lost messages of exports, and remove those whose week is over; returns how many."""
+    for export_id in account_exports.due(now, resend_after=EXPORT_RESENT_AFTER):
+        make_export.delay(export_id)
+    try:
+        return account_exports.remove_expired(now)
+    except OSError as error:  # the next sweep comes soon
+        log.warning("exports_not_removed", error=repr(error))
+        return 0
 
 
 def sweep_jobs(*, resend_after_s: float) -> Swept:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from generations import leases, pipeline
+from generations import account_exports, leases, pipeline
 from generations.leases import LeaseLost
 from generations.models import Attempt, Generation
 
@@ -32,6 +32,12 @@ def run_generation(generation_id: int) -> None:
     if not settings.CELERY_BROKER_URL:
         # A lane keeps no more messages than it has threads; on a broker there is one for each job.
         run_generation.delay(generation_id)
+
+
+@shared_task(name="generations.make_export", lane="renditions")
+def make_export(export_id: int) -> None:
+    """Make the ZIP of somebody's account, if it waits still; one that failed waits for the sweeper's next message."""
+    account_exports.make(export_id)
 
 
 def work_on(generation_id: int) -> None:

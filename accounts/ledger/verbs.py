@@ -203,6 +203,33 @@ def adjust(*, user: User, amount_micros: int, actor: str, reason: str, key: str,
 
 
 @fail_closed()
+def forfeit(*, user: User, actor: str, reason: str) -> Transfer | None:
+    """Take all that is available out of a wallet that nobody will use again; None when there was nothing.
+
+    What is held stays. Safe to repeat: a second call finds nothing, or what came since.
+    """
+    check_reason(reason)
+    with transaction.atomic():
+        wallet, external = wallet_and(user, Kind.EXTERNAL)
+        # Locked, so that a refund at the same moment is taken too or comes after it, and never half.
+        wallet = LedgerAccount.objects.select_for_update(no_key=True).get(pk=wallet.pk)
+        available = wallet.credits_posted - wallet.debits_posted - wallet.debits_pending
+        if available <= 0:
+            return None
+        transfer = Transfer(
+            kind=Transfer.Kind.DIRECT,
+            debit=wallet,
+            credit=external,
+            amount_micros=available,
+            key=f"forfeit:{wallet.pk}:{wallet.version}",
+            code="forfeit",
+            actor=actor,
+            reason=reason,
+        )
+        return write(transfer, wallet, Effect(credits=-available))  # it was not spent, as with an adjustment
+
+
+@fail_closed()
 def record_cost(*, amount_micros: int, reference: str, key: str, price: Price, is_certain: bool) -> Transfer:
     """What an upstream call cost us; a call whose outcome nobody saw goes to suspense."""
     check_amount(amount_micros)

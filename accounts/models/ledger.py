@@ -136,7 +136,7 @@ class Transfer(models.Model):
     key = models.CharField(max_length=200, unique=True)  # the same key twice is one transfer
     code = models.CharField(
         max_length=30
-    )  # grant, topup, hold, capture, release, refund, adjustment, cost, suspense and its verdicts
+    )  # grant, topup, hold, capture, release, refund, adjustment, forfeit, cost, suspense and its verdicts
     reference = models.CharField(max_length=100, blank=True)  # opaque here; callers put their job's public id
     price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     # The budget of the API key that spends, named by the hold; what resolves or refunds the hold finds it there.

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -42,6 +43,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     credited_month = models.CharField(max_length=7, blank=True, default="")  # the last "2026-11" whose plan credit came
     onboarding_dismissed_at = models.DateTimeField(null=True, blank=True)  # the first steps are put away for good
+    # The owner has asked for it; until then signing in keeps the account (closing.py).
+    erase_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)  # it is nobody's any more
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -50,6 +55,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_any_case")]
+        indexes = [
+            models.Index(
+                fields=["erase_at"],
+                condition=Q(erase_at__isnull=False, erased_at__isnull=True),
+                name="user_to_be_erased",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.email

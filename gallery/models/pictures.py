@@ -78,7 +78,7 @@ class Blob(models.Model):
 
 class ImageQuerySet(models.QuerySet["Image"]):
     def owned_by(self, user: "User | AnonymousUser") -> "ImageQuerySet":
-        return self.filter(owner=user)
+        return self.filter(owner=user, purged_at=None)
 
     def kept(self) -> "ImageQuerySet":
         """Those that are not in the trash, served by an index of their own for each owner."""
@@ -94,7 +94,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def trashed(self) -> "ImageQuerySet":
         """Those in the trash, the latest moved there first."""
-        return self.filter(trashed_at__isnull=False).order_by("-trashed_at", "-pk")
+        return self.filter(trashed_at__isnull=False, purged_at=None).order_by("-trashed_at", "-pk")
 
     def public(self) -> "ImageQuerySet":
         """Those that anybody with their address may see, unlisted ones too (`Image.is_public`)."""
@@ -115,7 +115,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
             seen |= Q(owner=user) & ~Q(review_status=status.QUARANTINED)
         if reviews:
             seen |= ~Q(review_status=status.NONE)
-        return self.filter(seen)
+        return self.filter(seen, purged_at=None)
 
     def with_blob(self) -> "ImageQuerySet":
         return self.select_related("blob")
@@ -209,7 +209,10 @@ class Image(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="images")
-    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="images")
+    # None once it is purged. The type is that of all the others: no query that shows pictures finds a purged one.
+    blob: "models.ForeignKey[Blob | None, Blob]" = models.ForeignKey(  # type: ignore[misc]
+        Blob, null=True, on_delete=models.PROTECT, related_name="images"
+    )
     kind = models.CharField(max_length=10, default="image")
     title = models.CharField(max_length=MAX_TITLE_CHARS, blank=True)
     alt_text = models.TextField(blank=True)
@@ -232,6 +235,8 @@ class Image(models.Model):
     is_favourite = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1)
     trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
+    # What is left is its id and what was decided about it, for the ledger and the log of the review (erasure.py).
+    purged_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = ImageQuerySet.as_manager()

@@ -63,7 +63,11 @@ class Round:
 
 def get_review(image_id: UUID | str) -> Review:
     """The review of a picture, with the picture. Raises NotFound; one that never entered the review has none."""
-    review = Review.objects.select_related("image", "decision__reason").filter(image__public_id=image_id).first()
+    review = (
+        Review.objects.select_related("image", "decision__reason")
+        .filter(image__public_id=image_id, image__purged_at=None)
+        .first()
+    )
     if review is None:
         raise NotFound
     return review
@@ -120,6 +124,7 @@ _DID = {
     "steal": "took over",
     "reword": "changed the words of",
     "appeal": "appealed for",
+    "erase": "deleted",
 }
 
 

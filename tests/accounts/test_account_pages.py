@@ -8,7 +8,13 @@ from django.test import Client
 pytestmark = pytest.mark.django_db
 
 PATH = "/account/profile/"
-PLACES = {"Balance": "/account/", "Ledger": "/account/ledger/", "API keys": "/account/keys/", "Profile": PATH}
+PLACES = {
+    "Balance": "/account/",
+    "Ledger": "/account/ledger/",
+    "API keys": "/account/keys/",
+    "Profile": PATH,
+    "Your data": "/account/data/",
+}
 
 
 @pytest.fixture

@@ -300,7 +300,7 @@ def test_a_trigger_that_is_switched_off_counts_as_missing(switch):
 
 @pytest.mark.django_db
 def test_another_app_can_have_a_table_of_its_own_guarded_by_name(monkeypatch):
-    monkeypatch.setattr(triggers, "_append_only", list(triggers._append_only))
+    monkeypatch.setattr(triggers, "_append_only", dict(triggers._append_only))
     triggers.make_append_only("accounts.Plan")
     triggers.make_append_only("accounts.Plan")
     missing = triggers.missing_triggers(connection)

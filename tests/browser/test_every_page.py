@@ -34,6 +34,7 @@ OWN = (
     "/account/ledger/",
     "/account/keys/",
     "/account/profile/",
+    "/account/data/",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/2fa/",

@@ -227,7 +227,7 @@ def test_the_log_cannot_be_changed(alice, ines):
     decide("reject", ines, image, reason="spam")
     for rows, change in (
         (ReviewStep.objects.all(), {"verb": "approve"}),
-        (Statement.objects.all(), {"facts": ""}),
+        (Statement.objects.all(), {"facts": "other words"}),
         (Reason.objects.all(), {"label": ""}),
     ):
         with pytest.raises(IntegrityError), transaction.atomic():
