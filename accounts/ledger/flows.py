@@ -46,7 +46,7 @@ def house_flows(kinds: Sequence[LedgerAccount.Kind], days: Sequence[tuple[dateti
     return _flows(f"owner_id IS NULL AND kind IN ({places})", [kind.value for kind in kinds], days)
 
 
-def _flows(which: str, parameters: list[object], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
+def _flows(which: str, parameters: Sequence[int | str], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
     if not days:
         return []
     quoted = (connection.ops.quote_name(model._meta.db_table) for model in (Transfer, LedgerAccount, Price))
@@ -78,4 +78,5 @@ def _flows(which: str, parameters: list[object], days: Sequence[tuple[datetime, 
             f" SELECT * FROM ({' UNION ALL '.join(parts)}) flow WHERE micros > 0",
             [*limits, *parameters],
         )
-        return [Flow(*row[:6], bool(row[6]), int(row[7]), row[8]) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [Flow(*row)._replace(is_placeholder=bool(row[6]), micros=int(row[7])) for row in rows]
