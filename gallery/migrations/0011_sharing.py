@@ -46,10 +46,6 @@ class Migration(migrations.Migration):
             name='published_order',
             field=models.BigIntegerField(blank=True, editable=False, null=True, unique=True),
         ),
-        migrations.AddIndex(
-            model_name='image',
-            index=models.Index(condition=models.Q(('review_status', 'approved'), ('trashed_at__isnull', True), ('visibility', 'public')), fields=['-published_order'], name='image_listed_publicly'),
-        ),
         migrations.AddField(
             model_name='sharelink',
             name='image',

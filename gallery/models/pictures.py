@@ -101,8 +101,8 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return self.filter(_is_public())
 
     def listed_publicly(self) -> "ImageQuerySet":
-        """Those of `public` that the public gallery lists."""
-        return self.kept().filter(review_status=Image.ReviewStatus.APPROVED, visibility=Image.Visibility.PUBLIC)
+        """Those of `public` that the public gallery lists; its order is an index that knows nearly them alone."""
+        return self.public().filter(visibility=Image.Visibility.PUBLIC, published_order__isnull=False)
 
     def visible_to(self, user: "User | AnonymousUser", *, reviews: bool = False) -> "ImageQuerySet":
         """Those whose bytes `user` may see: public ones, and one's own unless it is quarantined.
@@ -268,11 +268,6 @@ class Image(models.Model):
                 fields=["owner", "-id"],
                 condition=Q(trashed_at__isnull=True, is_favourite=True),
                 name="image_favourite_of_owner",
-            ),
-            models.Index(
-                fields=["-published_order"],
-                condition=Q(review_status="approved", visibility="public", trashed_at__isnull=True),
-                name="image_listed_publicly",
             ),
         ]
 

@@ -104,7 +104,8 @@ def test_a_statement_is_only_read(api, method):
 
 def test_an_account_is_described_as_promised(alice):
     quotas.override_limits(user=alice, requests_per_minute=quotas.UNLIMITED)
-    body = account_body(alice, running=3)
+    standing = quotas.standing_of(alice)
+    body = account_body(alice, plan=standing.plan, limits=quotas.describe_standing(standing, running=3))
     limits = body.pop("limits")
     assert body == {
         "id": str(alice.public_id),
@@ -116,11 +117,15 @@ def test_an_account_is_described_as_promised(alice):
     }
     assert [(limit["name"], limit["limit"], limit["used"], limit["remaining"]) for limit in limits] == [
         ("images_per_day", 40, 0, 40),
+        ("images_per_month", None, 0, None),
         ("concurrent", 4, 3, 1),
         ("requests_per_minute", None, 0, None),
+        ("storage_bytes", 2 * 1024**3, 0, 2 * 1024**3),
     ]
     assert {name: limit["resets_at"] is None for limit in limits for name in [limit["name"]]} == {
         "images_per_day": False,
+        "images_per_month": False,
         "concurrent": True,
         "requests_per_minute": False,
+        "storage_bytes": True,
     }

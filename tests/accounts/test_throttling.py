@@ -94,7 +94,7 @@ def test_a_key_with_a_budget_of_its_own_is_told_of_what_is_nearest_to_its_end(al
     client = client_with(make_key(alice, limits={"requests_per_minute": 1}))
     response = post(client)
     assert (response.status_code, rate_limit(response)[0]) == (403, "key_requests_per_minute")
-    assert "A key that has limits of its own makes no keys." in response.json()["detail"]
+    assert "A key with a budget or limits of its own makes no keys" in response.json()["detail"]
     refused = post(client)
     problem = refused.json()
     assert refused.status_code == 429

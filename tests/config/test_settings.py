@@ -197,6 +197,19 @@ def test_receipts_are_signed_with_a_key_that_is_made_once(data_dir):
     assert first == second != read("RECEIPT_SIGNING_KEYS", DATA_DIR=f"{data_dir}/another")
 
 
+def test_addresses_are_signed_with_a_key_of_their_own_and_pictures_may_come_from_the_cdn(data_dir):
+    names = ("URL_SIGNING_KEYS", "RECEIPT_SIGNING_KEYS", "CDN_URL", "CONTENT_SECURITY_POLICY")
+    first, second = (read(*names, DATA_DIR=data_dir, CDN_URL="https://cdn.example.com/") for _ in range(2))
+    assert first == second
+    assert first["URL_SIGNING_KEYS"] != first["RECEIPT_SIGNING_KEYS"]
+    assert first["CDN_URL"] == "https://cdn.example.com"
+    directives = ast.literal_eval(first["CONTENT_SECURITY_POLICY"])["DIRECTIVES"]
+    assert directives["img-src"] == ["'self'", "blob:", "data:", "https://cdn.example.com"]
+    assert directives["media-src"] == ["'self'", "https://cdn.example.com"]
+    said = read("URL_SIGNING_KEYS", DATA_DIR=data_dir, URL_SIGNING_KEYS="short")
+    assert "URL_SIGNING_KEYS is a list of id:secret" in said
+
+
 def test_signing_keys_are_in_their_order_and_refused_when_malformed(data_dir):
     keys = f"new:{'n' * 32}, old-1:{'o' * 32}"
     assert read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=keys) == str(

@@ -37,7 +37,7 @@ def every_error():
 def example(kind):
     if kind is WireError:
         return WireError((FieldError("contents", "contents is missing."),))
-    return UnknownModel("There is no such model.") if kind is UnknownModel else kind()
+    return kind("There is no such model.") if issubclass(kind, UnknownModel) else kind()
 
 
 class Failing(APIView):
@@ -94,7 +94,9 @@ def test_fields_facts_and_the_time_to_wait_are_told():
 
 
 def test_a_used_up_limit_is_told_in_the_headers_too():
-    error = QuotaExceeded(retry_after=60, policy="images_per_day", limit=40, used=40, reset=60)
+    error = QuotaExceeded(
+        retry_after=60, policy="images_per_day", source="plan", limit=40, used=40, reset=60, window=86400
+    )
     response = answer_to(error)
     body = problem(response, 429, "quota_exceeded")
     assert {name: body[name] for name in error.facts} == error.facts

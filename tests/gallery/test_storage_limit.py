@@ -14,6 +14,7 @@ from accounts import counters, quotas
 from accounts.errors import QuotaExceeded
 from accounts.models import SiteUsage, StorageHold, Usage
 from gallery import services, storage
+from gallery.errors import StorageUnavailable
 from gallery.models import Blob, Image
 from tests.gallery.pictures import encode_picture
 from tests.people import client_with
@@ -78,7 +79,7 @@ def test_a_disk_that_fails_gives_the_bytes_back(alice, monkeypatch):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(services, "keep_picture", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(StorageUnavailable):
         upload(alice)
     assert used(alice) == 0
     assert not StorageHold.objects.exists()

@@ -79,12 +79,12 @@ def test_a_failed_run_gives_all_back_to_the_day_on_which_it_began(alice, upstrea
     assert today.quota_window == earlier + timedelta(days=1)
 
 
-def test_a_run_that_is_tried_again_counts_for_its_key_again(alice, submit, wish):
+def test_a_run_that_is_tried_again_counts_for_the_key_that_asks(alice, submit, wish):
     api_key = key_of(alice, images_per_day=2)
     generation = submit_with(api_key, wish(2))
     services.cancel(user=alice, public_id=generation.public_id)
     assert counted()[1] == {("images_per_day", 0)}
-    services.retry(user=alice, public_id=generation.public_id)
+    services.retry(user=alice, public_id=generation.public_id, api_key=api_key)
     assert counted()[1] == {("images_per_day", 2)}
     with pytest.raises(QuotaExceeded):
         submit_with(api_key, wish(1))

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts import ledger
-from accounts.errors import InvalidInput
+from accounts.errors import InvalidInput, PriceUnknown
 from accounts.models import Price, Usage
 from gallery import storage
 from gallery.decode_pool import verifier
@@ -175,7 +175,7 @@ def test_without_a_price_nothing_is_asked(alice, served_by, wish, guards_off):
     upstream, before = served_by("chat"), balance(alice)
     with guards_off():
         Price.objects.filter(unit="video").delete()
-    with pytest.raises(ledger.PriceUnknown):
+    with pytest.raises(PriceUnknown):
         wish()
     assert upstream.requests == []
     assert not Generation.objects.exists()
