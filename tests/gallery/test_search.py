@@ -153,7 +153,8 @@ def test_a_remade_table_keeps_the_entries_and_gets_its_trigger_back(alice, made)
     test_an_entry_goes_with_its_image(made)
 
 
-def test_the_migration_indexes_what_is_there(alice, made):
+def test_the_migration_indexes_what_is_there_a_few_at_a_time(alice, made, monkeypatch):
+    monkeypatch.setattr(search, "BATCH", 3)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM gallery_search")
     assert found(alice, "fox") == []
