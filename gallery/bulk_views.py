@@ -19,7 +19,7 @@ from gallery.pages import person
 
 DONE = {
     "favourite": "Marked as favourites",
-    "unfavourite": "No favourites any more",
+    "unfavourite": "Taken off the favourites",
     "collect": "Added to the collection",
     "uncollect": "Taken out of the collection",
     "trash": "Moved to trash",
