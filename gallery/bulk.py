@@ -34,6 +34,13 @@ def own_images(*, owner: User, public_ids: Sequence[UUID]) -> dict[UUID, Image]:
     return {image.public_id: image for image in images}
 
 
+def downloadable(*, owner: User, public_ids: Sequence[UUID]) -> dict[UUID, Image]:
+    """As `own_images`, but for those whose bytes even their owner may not see."""
+    images = own_images(owner=owner, public_ids=public_ids)
+    seen = set(Image.objects.visible_to(owner).filter(public_id__in=images).values_list("public_id", flat=True))
+    return {public_id: image for public_id, image in images.items() if public_id in seen}
+
+
 def act(*, owner: User, action: str, public_ids: Sequence[UUID], collection_id: UUID | None = None) -> list[Result]:
     """Do one of ACTIONS to each of the owner's pictures, in the order of the ids; repeating it changes nothing.
 
@@ -48,7 +55,10 @@ def act(*, owner: User, action: str, public_ids: Sequence[UUID], collection_id: 
     images = own_images(owner=owner, public_ids=public_ids)
     with transaction.atomic():
         if collection_id is None:
-            _CHANGES[action](Image.objects.filter(pk__in=[image.pk for image in images.values()]))
+            rows = Image.objects.filter(pk__in=[image.pk for image in images.values()])
+            # Locked in one order: on PostgreSQL two such changes of the same pictures would wait for each other.
+            list(rows.select_for_update().order_by("pk").values_list("pk"))
+            _CHANGES[action](rows)
         else:
             collection = collections.find(owner=owner, public_id=collection_id)
             verb = collections.add if action == "collect" else collections.remove

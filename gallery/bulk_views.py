@@ -12,14 +12,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
-from accounts.errors import InvalidInput
+from accounts.errors import InvalidInput, NotFound
 from gallery import archive, bulk, collections
-from gallery.models import Collection
+from gallery.models import Collection, Image
 from gallery.pages import person
 
 DONE = {
     "favourite": "Marked as favourites",
-    "unfavourite": "No favourites any more",
+    "unfavourite": "Taken off the favourites",
     "collect": "Added to the collection",
     "uncollect": "Taken out of the collection",
     "trash": "Moved to trash",
@@ -33,7 +33,7 @@ def act(request: HttpRequest) -> HttpResponseBase:
     """Do what the pressed button says to the ticked pictures, and go back to where they were ticked."""
     user, action, public_ids = person(request), request.POST.get("action", ""), _ids(request)
     if action == "download":
-        return archive.respond(bulk.own_images(owner=user, public_ids=public_ids).values())
+        return _download(bulk.downloadable(owner=user, public_ids=public_ids))
     if action == "collect" and not {"collection", "name"} & request.POST.keys():
         return _choose(request, public_ids)
     collection_id = None
@@ -52,6 +52,12 @@ def act(request: HttpRequest) -> HttpResponseBase:
     # Safe because the template has escaped what it was given.
     messages.info(request, mark_safe(render_to_string("gallery/_acted.html", context, request).strip()))  # noqa: S308
     return redirect(_next(request))
+
+
+def _download(images: dict[UUID, Image]) -> HttpResponseBase:
+    if not images:
+        raise NotFound
+    return archive.respond(images.values())
 
 
 def _choose(request: HttpRequest, public_ids: list[UUID]) -> HttpResponse:

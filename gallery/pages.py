@@ -40,7 +40,8 @@ class Order:
         """Those below a row, all without one, the nearest first."""
         if not self.is_by_time:
             rows = self.images.order_by("-place")
-            return rows.filter(place__lt=than.pk) if than else rows
+            # For both sides of the join: PostgreSQL does not conclude one from the other, and would begin at the top.
+            return rows.filter(place__lt=than.pk, pk__lt=than.pk) if than else rows
         rows = self.images.order_by("-created_at", "-pk")
         if than is None:
             return rows
@@ -49,7 +50,7 @@ class Order:
     def newer(self, than: Image) -> QuerySet[Any]:
         """Those above a row, the nearest first."""
         if not self.is_by_time:
-            return self.images.order_by("place").filter(place__gt=than.pk)
+            return self.images.order_by("place").filter(place__gt=than.pk, pk__gt=than.pk)
         rows = self.images.order_by("created_at", "pk").filter(created_at__gte=than.created_at)
         return rows.exclude(created_at=than.created_at, pk__lte=than.pk)
 

@@ -151,7 +151,7 @@ class ImageArchive(APIView):
         An id that is not mine refuses the whole.
         """
         ids = read_body(ManyBody, request)["ids"]
-        images = bulk.own_images(owner=caller(request), public_ids=ids)
+        images = bulk.downloadable(owner=caller(request), public_ids=ids)
         if missing := [public_id for public_id in ids if public_id not in images]:
             message = f"You have no image {missing[0]}."
             raise InvalidInput(message, errors=(FieldError("ids", message),))

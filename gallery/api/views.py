@@ -78,7 +78,8 @@ class ImageList(APIView):
         if "collection" in wanted:
             wanted["collection"] = collections.find(owner=caller(request), public_id=wanted["collection"])
         images = rows.with_blob().prefetch_related("collections").matching(**wanted)
-        images = search.narrow(images, owner_id=caller(request).pk, query=query)
+        place = search.PLACE_IN_COLLECTION if "collection" in wanted else "pk"
+        images = search.narrow(images, owner_id=caller(request).pk, query=query, place=place)
         page = paginator.paginate_queryset(images, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 

@@ -209,7 +209,7 @@ addEventListener("pageshow", () => bar && showChosen());
 
 const VERBS = {
   favourite: { said: "Marked as favourites", back: "unfavourite" },
-  unfavourite: { said: "No favourites any more", back: "favourite", leaves: true },
+  unfavourite: { said: "Taken off the favourites", back: "favourite", leaves: true },
   trash: { said: "Moved to trash", back: "restore", leaves: true },
   restore: { said: "Restored", back: "trash", leaves: true },
 };

@@ -30,6 +30,7 @@ OWN = (
     "/library/",
     "/library/?kind=upload",
     "/library/trash/",
+    "/collections/",
     "/account/",
     "/account/ledger/",
     "/account/keys/",

@@ -210,3 +210,13 @@ def test_the_form_downloads_a_zip_and_holds_one_piece_at_a_time(browser, alice, 
     pieces = list(answer.streaming_content)
     assert max(len(piece) for piece in pieces) < 2500
     assert zipfile.ZipFile(io.BytesIO(b"".join(pieces))).testzip() is None
+
+
+def test_bytes_that_are_shut_away_are_in_no_zip(program, browser, images):
+    status = Image.ReviewStatus
+    Image.objects.filter(pk=images[0].pk).update(review_status=status.QUARANTINED)
+    answer = send(program, ZIP, ids=ids(images))
+    assert answer.json()["errors"][0] == {"field": "ids", "message": f"You have no image {images[0].public_id}."}
+    assert browser.post(FORM, {"action": "download", "ids": ids(images[:1])}).status_code == HTTPStatus.NOT_FOUND
+    named = opened(browser.post(FORM, {"action": "download", "ids": ids(images)})).namelist()
+    assert sorted(name[11:47] for name in named) == sorted(ids(images[1:]))
