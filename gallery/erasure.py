@@ -61,15 +61,16 @@ def purge_pictures(image_ids: list[int], *, owner: User) -> set[int]:
 
     Precondition: an open transaction. Raises ReviewConflict: somebody decided one of them meanwhile.
     """
-    images = list(Image.objects.owned_by(owner).filter(pk__in=image_ids).select_related("blob__poster"))
-    ids = [image.pk for image in images]
-    for review in Review.objects.filter(image__in=ids).select_related("image", "decision__reason"):
+    kept = Image.objects.owned_by(owner).filter(pk__in=image_ids)
+    for review in Review.objects.filter(image__in=kept).select_related("image", "decision__reason"):
         _leave_review(review)
+    # Locked after the reviews, as every step of a review does. Of two who purge at once the second waits here and then
+    # finds none, so that the room is given back once.
+    images = list(kept.select_related("blob__poster").select_for_update(of=("self",), no_key=True))
+    ids = [image.pk for image in images]
     _erase_words_of_review(ids)
-    purged = Image.objects.filter(pk__in=ids, purged_at=None)
     now = timezone.now()
-    # Of two who purge at once, one gives the room back.
-    if purged.update(
+    Image.objects.filter(pk__in=ids).update(
         blob=None,
         title="",
         alt_text="",
@@ -83,8 +84,8 @@ def purge_pictures(image_ids: list[int], *, owner: User) -> set[int]:
         published_order=None,
         trashed_at=now,
         purged_at=now,
-    ):
-        counters.free_storage(owner, sum(_byte_size(image.blob) for image in images))
+    )
+    counters.free_storage(owner, sum(_byte_size(image.blob) for image in images))
     ShareLink.objects.filter(image__in=ids).delete()
     CollectionItem.objects.filter(image__in=ids).delete()
     search.index(Image.objects.filter(pk__in=ids))

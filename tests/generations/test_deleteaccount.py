@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts import closing, keys, ledger
 from accounts.errors import Forbidden, InsufficientCredit, NotAuthenticated
-from accounts.models import Transfer, User
+from accounts.models import Transfer, Usage, User
 from gallery import storage
 from gallery.models import Appeal, Blob, Image, Report, Review, ReviewStep, Statement
 from gallery.review import decisions, owners, reports
@@ -227,6 +227,20 @@ def test_submits_race_with_the_deletion_and_nothing_is_left_running(carol, race,
     assert not Generation.objects.filter(user=carol).unfinished().exists()
     assert not Generation.objects.filter(user=carol).exclude(prompt="").exists()
     assert ledger.balance_of(carol).held == 0
+    assert audit() == []
+
+
+def test_two_processes_that_erase_the_same_account_do_it_once(carol, bob, picture, race):
+    shared = Image.objects.create(owner=bob, blob=picture.blob)
+    count = Usage.objects.filter(user=carol, name="storage_bytes")
+    assert count.get().used == shared.blob.byte_size
+    count.update(used=shared.blob.byte_size + 1000)  # so that bytes that are given back twice would show
+
+    race(3, lambda index: erasure.erase_account(User.objects.get(pk=carol.pk), removes_bytes=True))
+
+    assert count.get().used == 1000
+    assert Transfer.objects.filter(code="forfeit").count() == 1
+    assert ReviewStep.objects.count() == 0
     assert audit() == []
 
 
