@@ -6,7 +6,7 @@ that is why the sums are written by hand and not grouped. Holds have moved nothi
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.db import connection
 
@@ -46,7 +46,7 @@ def house_flows(kinds: Sequence[LedgerAccount.Kind], days: Sequence[tuple[dateti
     return _flows(f"owner_id IS NULL AND kind IN ({places})", [kind.value for kind in kinds], days)
 
 
-def _flows(which: str, parameters: list[object], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
+def _flows(which: str, parameters: list[Any], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
     if not days:
         return []
     quoted = (connection.ops.quote_name(model._meta.db_table) for model in (Transfer, LedgerAccount, Price))
@@ -78,4 +78,4 @@ def _flows(which: str, parameters: list[object], days: Sequence[tuple[datetime, 
             f" SELECT * FROM ({' UNION ALL '.join(parts)}) flow WHERE micros > 0",
             [*limits, *parameters],
         )
-        return [Flow(*row[:6], bool(row[6]), int(row[7]), row[8]) for row in cursor.fetchall()]
+        return [Flow._make((*row[:6], bool(row[6]), int(row[7]), row[8])) for row in cursor.fetchall()]
