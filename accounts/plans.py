@@ -22,14 +22,14 @@ def refill(*, user: User, plan: Plan, at: datetime | None = None) -> bool:
     The plan at the first call in a month decides: another plan's credit begins with the next month. Nothing expires.
     """
     month = month_of(at or timezone.now())
-    amount_micros = due_credit(user=user, plan=plan, at=at)
-    if not amount_micros:
+    credit = due_credit(user=user, plan=plan, at=at)
+    if not credit:
         return False
     key = f"plan-credit:{user.public_id}:{month}"
     try:
         ledger.grant(
             user=user,
-            amount_micros=amount_micros,
+            amount_micros=credit,
             reason=f"{plan.name} plan, credit for {month}",
             key=key,
         )

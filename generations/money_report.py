@@ -144,7 +144,7 @@ def _day(name: str, text: str) -> date:
 
 
 def report(period: Period) -> Report:
-    """The figures of a period, and what is held and uncertain now, of one moment of the database; six queries."""
+    """The figures of a period, and what is held and uncertain now, of one moment of the database, by few queries."""
     with snapshot():
         in_wallets = LedgerAccount.objects.filter(kind=Kind.WALLET).aggregate(held=Sum("debits_pending", default=0))
         lines = _lines(period, _flows(period))

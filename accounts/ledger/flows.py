@@ -78,5 +78,4 @@ def _flows(which: str, parameters: Sequence[int | str], days: Sequence[tuple[dat
             f" SELECT * FROM ({' UNION ALL '.join(parts)}) flow WHERE micros > 0",
             [*limits, *parameters],
         )
-        rows = cursor.fetchall()
-    return [Flow(*row)._replace(is_placeholder=bool(row[6]), micros=int(row[7])) for row in rows]
+        return [Flow._make((*row[:6], bool(row[6]), int(row[7]), row[8])) for row in cursor.fetchall()]
