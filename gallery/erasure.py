@@ -53,6 +53,7 @@ def purge_pictures_of(owner: User) -> Purged:
         except ReviewConflict:  # a reviewer has decided one of them at this moment: read it again
             continue
         pictures += len(batch)
+    search.forget_deleted()
     return Purged(pictures, frozenset(blob_ids))
 
 

@@ -264,7 +264,10 @@ def test_a_second_start_finds_what_the_first_one_made(start, tmp_path):
     assert second.welcome.replace(str(second.port), str(first.port)) == first.welcome
     assert second.api("account")[1]["email"] == "demo@plantain.local"
     secrets = sorted((tmp_path / "data" / "secrets").iterdir())
-    assert [path.name for path in secrets] == ["demo-api-key", "password-demo", "password-staff", "secret-key"]
+    assert [path.name for path in secrets] == [
+        *("demo-api-key", "password-demo", "password-staff"),
+        *("receipt-signing-keys", "secret-key", "url-signing-keys"),
+    ]
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
 
 

@@ -122,7 +122,7 @@ def test_what_is_in_the_trash_or_of_others_is_not_offered(alice, bob, upstream, 
 
 
 def test_asking_costs_few_queries_and_needs_a_post_and_a_person(client, quote, django_assert_max_num_queries):
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         quote()
     client.logout()
     assert client.post("/studio/quote/").status_code in (302, 303)

@@ -230,7 +230,7 @@ def test_a_genuine_one_that_no_longer_agrees_is_named(api, make, tmp_path, guard
     assert (code, said) == (2, f"The ledger does not have the capture {capture.pk} as the receipt tells it.")
     with guards_off():
         Transfer.objects.filter(pk=capture.pk).update(amount_micros=58_000)
-    storage.path_of(image.blob).write_bytes(b"other bytes")
+    storage.path_to(image.blob.storage_name).write_bytes(b"other bytes")
     code, said = check(tmp_path, document)
     assert (code, said) == (2, "The picture's file is missing, or not the one that was delivered.")
 

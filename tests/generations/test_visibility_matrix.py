@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.models import Plan, User
 from gallery import sharing
 from gallery.addresses import public_copies
-from gallery.models import Image, new_publication_key
+from gallery.models import Collection, Image, new_publication_key
 from gallery.renditions import Wish, get_rendition
 from generations.spec import GenerationSpec
 from tests import people
@@ -90,6 +90,8 @@ READS: dict[str, Rule] = {
     "generations:image": owners,
     "gallery:edit_image": owners,
     "gallery:publish_image": owners,
+    "collection": owners,
+    "gallery:collection": owners,
     "gallery:public_image": everybody,
     "gallery:shared": everybody,
     # Its bytes
@@ -128,12 +130,17 @@ WRITES: dict[str, tuple[str, ...]] = {
     "gallery:appeal_image": ("post",),
     "gallery:share_image": ("post",),
     "gallery:revoke_link": ("post",),
+    "collection": ("patch", "delete"),
+    "gallery:rename_collection": ("post",),
+    "gallery:delete_collection": ("post",),
 }
 REPORTS = ("image-report", "gallery:report_image")  # anybody's, against what is public
 BODIES = {
     "publish": {"visibility": "public"},
     "appeal": {"text": "It is mine."},
     "report": {"reason": "spam"},
+    "collection": {"name": "Theirs"},
+    "rename": {"name": "Theirs"},
     "approve": {"version": 0},
     "reject": {"version": 0, "reason": "spam"},
     "escalate": {"version": 0},
@@ -232,6 +239,8 @@ def world(alice, bob, upstream, submit, work):
     )
     image.refresh_from_db()
     link = sharing.create_link(owner=alice, public_id=image.public_id, expires_at=None)
+    collection = Collection.objects.create(owner=alice, name="Of mine")
+    collection.images.add(image)
     users = {
         "other": bob,
         "owner": alice,
@@ -248,6 +257,7 @@ def world(alice, bob, upstream, submit, work):
     values = {
         "image_id": image.public_id,
         "link_id": link.public_id,
+        "collection_id": collection.public_id,
         "publication_key": image.publication_key,
         "file_name": public_copies([image])[image.pk]["320"].rpartition("/")[2],
         "token": token,
@@ -260,7 +270,8 @@ def world(alice, bob, upstream, submit, work):
         of_job = address.name.startswith("generation")
         is_image = address.name == "generations:image" or not of_job
         names = re.findall(r"<(?:\w+:)?(\w+)>", address.pattern)
-        given = values | {"public_id": image.public_id if is_image else generation.public_id}
+        thing = collection if "collection" in address.name else image if is_image else generation
+        given = values | {"public_id": thing.public_id}
         given["name"] = {"gallery:public_copy": "320", "gallery:shared_file": "320.webp"}.get(
             address.name, image.blob.storage_name
         )
@@ -282,7 +293,7 @@ def call(client: Client, method: str, address: Address, path: str):
     """With a body that makes sense, so that it is not the body that is refused."""
     if method == "get":
         return client.get(path)
-    body = BODIES.get(path.rstrip("/").rpartition("/")[2], {})
+    body = BODIES.get(address.name) or BODIES.get(path.rstrip("/").rpartition("/")[2], {})
     if address.is_api:
         return getattr(client, method)(path, json.dumps(body), content_type="application/json")
     return getattr(client, method)(path, body)

@@ -81,7 +81,7 @@ def test_the_form_changes_the_words_the_prompt_and_the_visibility_together(alice
     image.refresh_from_db()
     assert image.alt_text == "A blue disc."
     assert post(mine, image, "publish", visibility="private", alt_text="") == ["Only you can see it now."]
-    assert state_of(image) == ("approved", "private", False)
+    assert state_of(image) == ("none", "private", False)  # the words that were approved are gone
 
 
 def test_a_refusal_is_explained_and_can_be_appealed_once(alice, mine, ines, omar):
