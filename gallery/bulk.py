@@ -55,7 +55,7 @@ def act(*, owner: User, action: str, public_ids: Sequence[UUID], collection_id: 
     images = own_images(owner=owner, public_ids=public_ids)
     with transaction.atomic():
         if collection_id is None:
-            rows = Image.objects.filter(pk__in=[image.pk for image in images.values()])
+            rows = Image.objects.owned_by(owner).filter(pk__in=[image.pk for image in images.values()])
             # Locked in one order: on PostgreSQL two such changes of the same pictures would wait for each other.
             list(rows.select_for_update().order_by("pk").values_list("pk"))
             _CHANGES[action](rows)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts import counters
+from accounts.errors import Conflict
 from accounts.models import User
 from gallery import garbage, search
 from gallery.errors import ReviewConflict
@@ -49,26 +52,86 @@ def purge_pictures_of(owner: User) -> Purged:
     while batch := list(Image.objects.owned_by(owner).order_by("pk").values_list("pk", flat=True)[:BATCH]):
         try:
             with transaction.atomic():
-                blob_ids |= purge_pictures(batch, owner=owner)
+                purged = purge_pictures(batch, owner=owner)
         except ReviewConflict:  # a reviewer has decided one of them at this moment: read it again
             continue
-        pictures += len(batch)
+        pictures += purged.pictures
+        blob_ids |= purged.blob_ids
     search.forget_deleted()
     return Purged(pictures, frozenset(blob_ids))
 
 
-def purge_pictures(image_ids: list[int], *, owner: User) -> set[int]:
-    """Leave nothing of these pictures but their ids and what was decided; returns the blobs that they showed.
+def purge_trashed(*, owner: User, public_id: UUID | str) -> None:
+    """Purge one picture of `owner` that is in the trash. Precondition: no open transaction.
 
-    Precondition: an open transaction. Raises ReviewConflict: somebody decided one of them meanwhile.
+    Raises NotFound, for those of others and those that are not in the trash, and Conflict for one that is shut away.
+    """
+    while True:  # until the picture that was read is the one that was purged; in a moment it is there again, or gone
+        image = Image.objects.owned_by(owner).trashed().get_public(public_id)
+        if image.review_status == Status.QUARANTINED:
+            message = "This picture is shut away by the reviewers, and kept as long as they need it."
+            raise Conflict(message, remedy="If you disagree with that, appeal on its page.")
+        if _purge_batch([image.pk], owner=owner, trashed_by=image.trashed_at or timezone.now()):
+            return
+
+
+def empty_trash(*, owner: User) -> int:
+    """Purge what `owner` has in the trash now, but for what is shut away; returns how many pictures went.
+
+    Precondition: no open transaction. Safe to repeat: what was cut off goes on where it was.
+    """
+    count, now = 0, timezone.now()
+    in_trash = Image.objects.owned_by(owner).purgeable().filter(trashed_at__lte=now)
+    while batch := list(in_trash.values_list("pk", flat=True)[:BATCH]):
+        count += _purge_batch(batch, owner=owner, trashed_by=now)
+    return count
+
+
+def purge_overdue(now: datetime) -> int:
+    """Purge those that have been in the trash for TRASH_DAYS, the longest first and BATCH at most; returns how many.
+
+    Precondition: no open transaction.
+    """
+    if not settings.TRASH_DAYS:
+        return 0
+    limit = now - timedelta(days=settings.TRASH_DAYS)
+    overdue = Image.objects.purgeable().filter(trashed_at__lte=limit)
+    by_owner: dict[User, list[int]] = {}
+    for image in overdue.order_by("trashed_at", "pk").select_related("owner").only("owner")[:BATCH]:
+        by_owner.setdefault(image.owner, []).append(image.pk)
+    return sum(_purge_batch(ids, owner=owner, trashed_by=limit) for owner, ids in by_owner.items())
+
+
+def _purge_batch(image_ids: list[int], *, owner: User, trashed_by: datetime) -> int:
+    """How many of these went; those that were restored, purged or decided meanwhile are left to the next look."""
+    try:
+        with transaction.atomic():
+            return purge_pictures(image_ids, owner=owner, trashed_by=trashed_by).pictures
+    except ReviewConflict:
+        return 0
+
+
+def purge_pictures(image_ids: list[int], *, owner: User, trashed_by: datetime | None = None) -> Purged:
+    """Leave nothing of these pictures but their ids and what was decided.
+
+    With `trashed_by` only of those that are purgeable and in the trash since that moment or earlier.
+
+    Precondition: an open transaction. Raises ReviewConflict: somebody decided or restored one of them meanwhile.
     """
     kept = Image.objects.owned_by(owner).filter(pk__in=image_ids)
+    if trashed_by is not None:
+        # Asked again when they are locked: the race with the owner who restores one, and a reviewer who shuts it away.
+        kept = kept.purgeable().filter(trashed_at__lte=trashed_by)
+    left = set()
     for review in Review.objects.filter(image__in=kept).select_related("image", "decision__reason"):
-        _leave_review(review)
+        if _leave_review(review):
+            left.add(review.image_id)
     # Locked after the reviews, as every step of a review does. Of two who purge at once the second waits here and then
     # finds none, so that the room is given back once.
     images = list(kept.select_related("blob__poster").select_for_update(of=("self",), no_key=True))
     ids = [image.pk for image in images]
+    if not left <= set(ids):  # restored after its review was read: it stays in the review
+        raise ReviewConflict
     _erase_words_of_review(ids)
     now = timezone.now()
     Image.objects.filter(pk__in=ids).update(
@@ -90,7 +153,8 @@ def purge_pictures(image_ids: list[int], *, owner: User) -> set[int]:
     ShareLink.objects.filter(image__in=ids).delete()
     CollectionItem.objects.filter(image__in=ids).delete()
     search.index(Image.objects.filter(pk__in=ids))
-    return {blob.pk for image in images for blob in (image.blob, image.blob.poster) if blob}
+    blobs = {blob.pk for image in images for blob in (image.blob, image.blob.poster) if blob}
+    return Purged(len(images), frozenset(blobs))
 
 
 def delete_collections_of(owner: User) -> None:
@@ -119,10 +183,11 @@ def remove_bytes(blob_ids: frozenset[int], *, waiting_digests: Callable[[], set[
     return removed
 
 
-def _leave_review(review: Review) -> None:
+def _leave_review(review: Review) -> bool:
+    """Whether there was anything to leave."""
     status = review.image.review_status
     if review.queued_at is None and review.image.visibility == Image.Visibility.PRIVATE:
-        return
+        return False
     take_step(
         review,
         "erase",
@@ -132,6 +197,7 @@ def _leave_review(review: Review) -> None:
         place=None,
         is_automated=True,
     )
+    return True
 
 
 def _erase_words_of_review(image_ids: list[int]) -> None:

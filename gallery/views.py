@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.errors import InvalidInput
-from gallery import collections, search, services
+from gallery import collections, erasure, search, services
 from gallery.forms import FilterForm, WordsForm, filtered
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, RATIOS, Collection, Image
 from gallery.pages import PAGE, Order, is_part, own_images, person, place_in, shelf
@@ -80,8 +81,34 @@ def trash(request: HttpRequest) -> HttpResponse:
         "images": [(image, tile_of(image)) for image in rows[:PAGE]],
         "older": rows[PAGE - 1].public_id if len(rows) > PAGE else None,
         "is_first": place is None,
+        "days": settings.TRASH_DAYS,
     }
     return render(request, "gallery/trash.html", context)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def purge_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask whether a picture of the trash shall go for good, and delete it when that is confirmed."""
+    if request.method == "POST":
+        erasure.purge_trashed(owner=person(request), public_id=public_id)
+        messages.info(request, "The picture is deleted for good.")
+        return redirect("gallery:trash")
+    image = own_images(request).purgeable().with_blob().get_public(public_id)
+    return render(request, "gallery/purge.html", {"image": image, "tile": tile_of(image)})
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def empty_trash(request: HttpRequest) -> HttpResponse:
+    """Ask whether everything in the trash shall go for good, and delete it when that is confirmed."""
+    if request.method == "POST":
+        count = erasure.empty_trash(owner=person(request))
+        messages.info(request, f"{count} picture{'' if count == 1 else 's'} deleted for good.")
+        return redirect("gallery:trash")
+    return render(request, "gallery/purge.html", {"has_any": own_images(request).purgeable().exists()})
 
 
 @login_required

@@ -110,7 +110,9 @@ class GenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="pictures")
     def pictures(self, generation: Generation) -> SafeString | str:
-        images = [output.image for output in generation.shown_outputs.select_related("image")]
+        images = [
+            output.image for output in generation.shown_outputs.filter(image__purged_at=None).select_related("image")
+        ]
         rows = (
             (
                 reverse("admin:gallery_image_change", args=[image.pk]),

@@ -143,7 +143,7 @@ def _generations(user: User, summary: Summary) -> Iterator[dict[str, Any]]:
             "started_at": generation.started_at,
             "finished_at": generation.finished_at,
             "attempts": [_attempt(attempt) for attempt in generation.attempts.all()],
-            "images": [_output(output) for output in generation.outputs.all()],
+            "images": [_output(output) for output in generation.outputs.all() if output.is_kept],
         }
 
 

@@ -15,6 +15,10 @@ from generations.wire.inputs import MAX_INPUT_BYTES, MAX_INPUT_IMAGES, InputImag
 MAX_TURNS = 3  # edits of an edit of an edit: what lies further back has left its mark on the picture itself
 
 
+class PictureGone(Exception):
+    """A picture that a waiting wish brings along was purged meanwhile; the words name it."""
+
+
 @dataclass(frozen=True)
 class _Step:
     """One earlier picture with the wish that made it."""
@@ -49,15 +53,18 @@ def check_brought(user: User, spec: GenerationSpec) -> None:
 
 
 def pack(user: User, spec: GenerationSpec, *, user_token: str = "") -> Brought:
-    """Everything that goes out with the wish, read from the gallery's storage."""
+    """Everything that goes out with the wish, read from the gallery's storage. Raises PictureGone."""
     if not spec.references and not spec.edit_of:
         return Brought(user_token=user_token) if user_token else NOTHING
-    found = {str(image.public_id): image for image in _images(user, list(spec.references))}
-    references = [_input(found[public_id]) for public_id in spec.references if public_id in found]
+    wanted = [*spec.references, *([spec.edit_of] if spec.edit_of else [])]
+    found = {str(image.public_id): image for image in _images(user, wanted)}
+    if gone := [public_id for public_id in wanted if public_id not in found]:
+        raise PictureGone(f"the picture {gone[0]} is not kept any more")
+    references = [_input(found[public_id]) for public_id in spec.references]
     steps = _steps(user, spec)
     if spec.edit_of and not steps:
         # A picture that the model did not sign, such as an upload, is looked at like any other.
-        references = [*map(_input, _images(user, [spec.edit_of])), *references]
+        references = [_input(found[spec.edit_of]), *references]
     room = MAX_INPUT_IMAGES - len(references)
     earlier: list[Turn] = []
     for step in reversed(steps[:room]):
@@ -76,7 +83,7 @@ def _steps(user: User, spec: GenerationSpec) -> list[_Step]:
     while public_id and len(steps) < MAX_TURNS:
         output = (
             Output.objects.select_related("generation", "image__blob", "attempt")
-            .filter(image__public_id=public_id, generation__user=user)
+            .filter(image__public_id=public_id, image__purged_at=None, generation__user=user)
             .first()
         )
         if output is None or not output.thought_signature:

@@ -114,6 +114,7 @@ class Card:
     estimate: Estimate
     attempts: tuple[AttemptLine, ...]
     pictures: tuple[Picture, ...]
+    purged_count: int
     drafts: tuple[Picture, ...]
     previews: tuple[DraftPreview, ...]
     thoughts: str
@@ -302,7 +303,7 @@ def make_cards(generations: Sequence[Generation], *, whole: bool = False) -> lis
 def _card(generation: Generation, estimate: Estimate, *, whole: bool) -> Card:
     spec = GenerationSpec.from_canonical(generation.spec)
     outputs = [output for output in generation.shown_outputs if not output.is_draft]
-    drafts = [output for output in generation.shown_outputs if output.is_draft]
+    drafts = [output for output in generation.shown_outputs if output.is_draft and output.is_kept]
     calls = [attempt for attempt in generation.attempts.all() if attempt.run == generation.run]
     latency_s = 0.0 if generation.is_terminal else typical_latency_s(model=generation.model, size=spec.image_size)
     return Card(
@@ -310,7 +311,8 @@ def _card(generation: Generation, estimate: Estimate, *, whole: bool) -> Card:
         spec=spec,
         estimate=estimate,
         attempts=tuple(attempt_line(attempt) for attempt in generation.attempts.all()),
-        pictures=tuple(picture_of(output.image) for output in outputs),
+        pictures=tuple(picture_of(output.image) for output in outputs if output.is_kept),
+        purged_count=sum(not output.is_kept for output in outputs),
         drafts=tuple(picture_of(output.image) for output in drafts) if spec.include_thoughts else (),
         previews=tuple(previews_of(generation)) if _is_thinking(generation) else (),
         thoughts=thoughts_of(generation) if spec.include_thoughts else "",
@@ -399,7 +401,9 @@ class Day:
 
 def make_tile(generation: Generation) -> Tile:
     """The tile of a generation whose pictures are loaded."""
-    pictures = [picture_of(output.image) for output in generation.shown_outputs if not output.is_draft]
+    pictures = [
+        picture_of(output.image) for output in generation.shown_outputs if not output.is_draft and output.is_kept
+    ]
     name = Truncator(" ".join(generation.prompt.split())).chars(NAME_CHARS)
     shown = next((picture for picture in pictures if not picture.is_trashed), None)
     return Tile(generation.public_id, name, generation.status, shown)

@@ -314,6 +314,11 @@ class Output(models.Model):
     def __str__(self) -> str:
         return f"{self.generation_id}[{self.index}]"
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a picture still; one that was purged has left its row, which was charged for."""
+        return self.image.purged_at is None
+
 
 class Evidence(models.Model):
     """What a search brought for one call. Third-party text: kept for GROUNDING_RETENTION_DAYS, never exported."""

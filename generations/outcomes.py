@@ -236,6 +236,16 @@ _TABLE = (
         statuses=(408, 499, 500, 502, 504),
     ),
     Outcome(
+        name="picture_gone",  # ours: it is told before a call, and buys nothing
+        retry="no",
+        paid=False,
+        title="A picture that you brought along is gone",
+        message="A picture that this wish brought along was deleted for good before the wish was sent.",
+        remedy="Ask again with another picture, or without it.",
+        http_status=409,
+        retryable=False,
+    ),
+    Outcome(
         name="timeout",
         retry="no",
         # The clock that ran out is ours and buys nothing; the last attempt keeps an outcome of its own.

@@ -106,7 +106,12 @@ def execute(lease: Lease) -> None:
         if isinstance(ways, Refusal):
             _wait_for_upstream(job, steps, ways)
             return
-        calls = _begin_attempts(job, ways)
+        try:
+            calls = _begin_attempts(job, ways)
+        except brought.PictureGone as error:
+            gave_up = GiveUp(str(error), "picture_gone")
+            _settle(job, {slot: gave_up if slot in retries else step for slot, step in steps.items()})
+            return
         waits = {call.attempt.slot: result.retry_after_s for call, result in _call_all(job, calls)}
         is_due = False
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
+from gallery import erasure as pictures
 from gallery import storage
 from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
@@ -35,6 +36,7 @@ class Swept:
     storage_released: int = 0
     exports_removed: int = 0
     accounts_erased: int = 0
+    pictures_purged: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -48,6 +50,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     quotas.recount_site()
     swept.exports_removed = sweep_exports(timezone.now())
     swept.accounts_erased = erasure.erase_due()
+    swept.pictures_purged = pictures.purge_overdue(timezone.now())
     return swept
 
 

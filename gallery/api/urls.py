@@ -16,6 +16,7 @@ urlpatterns = [
     re_path(rf"^collections/{COLLECTION_ID}/?$", collection_views.CollectionDetail.as_view(), name="collection"),
     re_path(rf"^images/{ID}/?$", views.ImageDetail.as_view(), name="image"),
     re_path(rf"^images/{ID}/restore/?$", views.ImageRestore.as_view(), name="image-restore"),
+    re_path(rf"^images/{ID}/purge/?$", views.ImagePurge.as_view(), name="image-purge"),
     re_path(rf"^images/{ID}/file/?$", views.ImageFile.as_view(), name="image-file"),
     re_path(rf"^images/{ID}/publish/?$", review_views.ImagePublish.as_view(), name="image-publish"),
     re_path(rf"^images/{ID}/withdraw/?$", review_views.ImageWithdraw.as_view(), name="image-withdraw"),

@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import caller, key_of
 from accounts.errors import InvalidInput
 from accounts.keys import granted_scopes
-from gallery import collections, search, services
+from gallery import collections, erasure, search, services
 from gallery.api.serializers import (
     ImageChanges,
     ImageFileQuery,
@@ -127,9 +127,9 @@ class ImageDetail(APIView):
 
     @extend_schema(operation_id="images_trash", parameters=[IMAGE_ID], responses={204: None})
     def delete(self, request: Request, image_id: str) -> Response:
-        """Move an image to the trash, where it stays until it is restored; a second time answers the same.
+        """Move an image to the trash, where it stays until it is restored or purged; a second time answers the same.
 
-        Needs the scope generate.
+        Operators may set after how many days it is purged by itself (TRASH_DAYS, 30). Needs the scope generate.
         """
         services.trash_image(owner=caller(request), public_id=image_id)
         return Response(status=204)
@@ -142,6 +142,20 @@ class ImageRestore(APIView):
     def post(self, request: Request, image_id: str) -> Response:
         """Bring an image back from the trash; one that is not there stays as it is. Needs the scope generate."""
         return Response(image_body(services.restore_image(owner=caller(request), public_id=image_id), request))
+
+
+class ImagePurge(APIView):
+    required_scopes = {"POST": "generate"}
+
+    @extend_schema(operation_id="images_purge", parameters=[IMAGE_ID], request=None, responses={204: None})
+    def post(self, request: Request, image_id: str) -> Response:
+        """Delete an image of the trash for good: its words, its links, its place in collections, and its bytes.
+
+        404 for one that is not in the trash, 409 for a quarantined one. What it cost stays in the ledger. Needs the
+        scope generate.
+        """
+        erasure.purge_trashed(owner=caller(request), public_id=image_id)
+        return Response(status=204)
 
 
 class AnyAccept(BaseContentNegotiation):

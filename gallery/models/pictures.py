@@ -96,6 +96,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Those in the trash, the latest moved there first."""
         return self.filter(trashed_at__isnull=False, purged_at=None).order_by("-trashed_at", "-pk")
 
+    def purgeable(self) -> "ImageQuerySet":
+        """Those of the trash that may be deleted for good: what is quarantined is kept for those who may ask for it."""
+        return self.trashed().exclude(review_status=Image.ReviewStatus.QUARANTINED)
+
     def public(self) -> "ImageQuerySet":
         """Those that anybody with their address may see, unlisted ones too (`Image.is_public`)."""
         return self.filter(_is_public())
@@ -234,7 +238,7 @@ class Image(models.Model):
     discloses_prompt = models.BooleanField(default=False)  # the owner lets those who see it read its prompt
     is_favourite = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1)
-    trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since; it stays until it is restored
+    trashed_at = models.DateTimeField(null=True, blank=True)  # in the trash since, for TRASH_DAYS
     # What is left is its id and what was decided about it, for the ledger and the log of the review (erasure.py).
     purged_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -250,6 +254,12 @@ class Image(models.Model):
                 fields=["owner", "-trashed_at", "-id"],
                 condition=Q(trashed_at__isnull=False),
                 name="image_trashed_of_owner",
+            ),
+            # Asked every few seconds for those that have been there too long.
+            models.Index(
+                fields=["trashed_at", "id"],
+                condition=Q(trashed_at__isnull=False, purged_at__isnull=True),
+                name="image_in_trash",
             ),
             *(
                 models.Index(

@@ -30,7 +30,7 @@ def generation_body(generation: Generation, request: HttpRequest | None = None) 
 def _body(generation: Generation, estimate: Estimate, request: HttpRequest | None) -> dict[str, Any]:
     held = 0 if generation.is_terminal else generation.quoted_micros
     spec = GenerationSpec.from_canonical(generation.spec)
-    outputs = list(generation.shown_outputs)
+    outputs = [output for output in generation.shown_outputs if output.is_kept]
     return {
         "id": str(generation.public_id),
         "status": generation.status,

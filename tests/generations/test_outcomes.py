@@ -22,6 +22,7 @@ RETRY_AND_PAID = {
     "unavailable": ("free", False),
     "redirected": ("no", False),
     "unknown": ("while_paid_left", True),
+    "picture_gone": ("no", False),
     "timeout": ("no", False),
 }
 

@@ -113,6 +113,7 @@ READS: dict[str, Rule] = {
 WRITES: dict[str, tuple[str, ...]] = {
     "image": ("patch", "delete"),
     "image-restore": ("post",),
+    "image-purge": ("post",),
     "image-publish": ("post",),
     "image-withdraw": ("post",),
     "image-appeal": ("post",),
@@ -124,6 +125,7 @@ WRITES: dict[str, tuple[str, ...]] = {
     "generations:retry": ("post",),
     "gallery:trash_image": ("post",),
     "gallery:restore_image": ("post",),
+    "gallery:purge_image": ("post",),
     "gallery:edit_image": ("post",),
     "gallery:publish_image": ("post",),
     "gallery:withdraw_image": ("post",),

@@ -8,7 +8,10 @@ from generations.sweeper import sweep
 
 
 class Command(BaseCommand):
-    help = "Take away expired leases and holds, send lost wake-ups, remove old spool files; prints what was found."
+    help = (
+        "Take away expired leases and holds, send lost wake-ups, remove old spool files, exports and trash; prints "
+        "what was found."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(json.dumps(asdict(sweep())))
