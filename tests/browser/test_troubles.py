@@ -28,7 +28,7 @@ def test_everything_works_without_javascript(visit, member):
     page.get_by_role("link", name="Open").click()
     page.get_by_role("button", name="Move to trash").click()
     page.goto(visitor.site.url + "/library/trash/")
-    page.get_by_role("button", name="Restore").click()
+    page.get_by_role("button", name="Restore : Dunes without").click()
     page.goto(visitor.site.url + "/library/")
     expect(page.locator("main a img")).to_have_count(1)
 
