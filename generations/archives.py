@@ -24,7 +24,7 @@ from accounts.ledger import format_usd
 from accounts.models import ApiKey, User
 from accounts.periods import Period
 from gallery import storage
-from gallery.models import Image, Report, ReviewStep
+from gallery.models import Image, Report, ReviewStep, ShareLink
 from gallery.review.reports import token_of
 from generations import receipts
 from generations.models import Attempt, Generation, Output
@@ -178,7 +178,11 @@ def _images(user: User, summary: Summary) -> Iterator[dict[str, Any]]:
             "image_size": image.image_size or None,
             "generation": image.source_reference or None,
             "visibility": image.visibility,
+            "discloses_prompt": image.discloses_prompt,
             "review_status": image.review_status,
+            "favourite": image.is_favourite,
+            "collections": [collection.name for collection in image.collections.all()],
+            "share_links": [_share_link(link) for link in image.share_links.all()],
             "sha256": image.blob.sha256,
             "byte_size": image.blob.byte_size,
             "mime_type": image.blob.mime_type,
@@ -187,6 +191,15 @@ def _images(user: User, summary: Summary) -> Iterator[dict[str, Any]]:
             "created_at": image.created_at,
             "trashed_at": image.trashed_at,
         }
+
+
+def _share_link(link: ShareLink) -> dict[str, Any]:
+    return {
+        "created_at": link.created_at,
+        "expires_at": link.expires_at,
+        "revoked_at": link.revoked_at,
+        "views": link.views,
+    }
 
 
 def _reviews(user: User) -> Iterator[dict[str, Any]]:
@@ -225,7 +238,8 @@ def _reports(user: User) -> Iterator[dict[str, Any]]:
 
 
 def _pictures(user: User) -> Iterator[Image]:
-    return Image.objects.owned_by(user).with_blob().order_by("pk").iterator(chunk_size=BATCH)
+    rows = Image.objects.owned_by(user).with_blob().prefetch_related("collections", "share_links")
+    return rows.order_by("pk").iterator(chunk_size=BATCH)
 
 
 def _file_name(image: Image) -> str:

@@ -8,9 +8,10 @@ import zipfile
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery import storage
+from gallery import collections, storage
 from gallery.models import Image, Review
 from gallery.review import decisions, owners
+from gallery.services import edit_image
 from generations.archives import write_archive
 from generations.models import Attempt, Evidence
 from tests import people
@@ -38,6 +39,8 @@ def contents():
 
 def test_everything_is_in_it_under_stable_names(alice, picture, contents):
     people.make_key(alice, name="laptop")
+    edit_image(owner=alice, public_id=picture.public_id, favourite=True)
+    collections.add(collection=collections.create(owner=alice, name="Foxes"), images=[picture])
     found = contents(alice)
     name = f"images/{picture.public_id}.png"
     assert sorted(found) == sorted(
@@ -57,6 +60,7 @@ def test_everything_is_in_it_under_stable_names(alice, picture, contents):
     assert (generation["prompt"], generation["status"], generation["charged"]) == ("a fox", "succeeded", "0.058000")
     assert generation["images"] == [{"id": str(picture.public_id), "is_draft": False}]
     (image,) = json.loads(found["images.json"])
+    assert (image["favourite"], image["collections"], image["share_links"]) == (True, ["Foxes"], [])
     assert (image["file"], image["sha256"], image["prompt"]) == (name, picture.blob.sha256, "a fox")
     (key,) = json.loads(found["keys.json"])
     assert key["name"] == "laptop"
