@@ -29,6 +29,7 @@ def visitor(visit, member):
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Confirm").click()
     page.get_by_role("heading", name="Add a passkey").wait_for()
+    page.wait_for_load_state()  # the script that talks to the authenticator is there from then on
     return visitor
 
 
@@ -69,6 +70,7 @@ def test_after_the_password_it_is_the_second_step(visitor, authenticator):
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="One more step").wait_for()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{visitor.home}/studio/")
 

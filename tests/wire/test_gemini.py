@@ -33,10 +33,10 @@ def test_a_reply_is_read_as_its_fixture_expects(path):
 
 def test_every_outcome_that_a_reply_alone_can_tell_has_a_fixture():
     told = {json.loads(path.read_text())["expect"]["outcome"] for path in FIXTURES}
-    only_the_network_the_decoder_or_the_clock_tells = {
-        *("ok", "partial", "truncated", "not_an_image", "too_large", "timeout"),
+    known_without_a_reply_or_from_its_pixels = {
+        *("ok", "partial", "truncated", "not_an_image", "too_large", "timeout", "picture_gone"),
     }
-    assert told - {None} == set(OUTCOMES) - only_the_network_the_decoder_or_the_clock_tells
+    assert told - {None} == set(OUTCOMES) - known_without_a_reply_or_from_its_pixels
 
 
 def test_a_long_picture_is_a_view_into_the_body_and_not_a_copy():

@@ -112,8 +112,8 @@ def test_a_reply_is_read_as_its_fixture_expects(path):
 
 def test_every_outcome_that_a_reply_alone_can_tell_has_a_fixture():
     told = {cases.load(path)[0]["expect"]["outcome"] for path in FIXTURES}
-    only_the_network_the_decoder_or_the_clock_tells = {"ok", "partial", "not_an_image", "too_large", "timeout"}
-    assert told - {None} == set(OUTCOMES) - only_the_network_the_decoder_or_the_clock_tells
+    known_without_a_reply_or_from_its_pixels = {"ok", "partial", "not_an_image", "too_large", "timeout", "picture_gone"}
+    assert told - {None} == set(OUTCOMES) - known_without_a_reply_or_from_its_pixels
 
 
 @pytest.mark.parametrize(
