@@ -1,7 +1,5 @@
 """What an owner decides about others in one go: who sees a picture, with which words, and whether with its prompt."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F
@@ -20,7 +18,6 @@ def choose_visibility(
     visibility: str,
     alt_text: str | None = None,
     discloses_prompt: bool | None = None,
-    rule_hits: Sequence[Mapping[str, Any]] = (),
 ) -> Image:
     """Keep a picture of `owner` private, or ask that others may see it (`owners.request_publication`).
 
@@ -35,7 +32,7 @@ def choose_visibility(
     if not is_private:
         if alt_text is not None and not alt_text.strip():
             raise InvalidInput.of("alt_text", "Say in a sentence what the picture shows, for those who cannot see it.")
-        owners.request_publication(owner=owner, public_id=public_id, visibility=visibility, rule_hits=rule_hits)
+        owners.request_publication(owner=owner, public_id=public_id, visibility=visibility)
     if discloses_prompt is not None:
         Image.objects.owned_by(owner).filter(public_id=public_id).exclude(discloses_prompt=discloses_prompt).update(
             discloses_prompt=discloses_prompt, version=F("version") + 1
