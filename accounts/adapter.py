@@ -23,8 +23,9 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from accounts import closing, users
+from accounts import closing, guests, users
 from accounts.errors import InvalidInput, ServiceUnavailable
+from accounts.guest_sessions import guest_of
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
@@ -49,10 +50,18 @@ class AccountAdapter(DefaultAccountAdapter):
 
     # --- Signing up ------------------------------------------------------------------------------
 
+    def new_user(self, request: HttpRequest) -> User:
+        """A guest signs up as who they are, so that their pictures stay."""
+        return guest_of(request.session) or User()
+
     def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
         """The account with its plan and wallet; two who send the same address at once are told the same."""
         user = super().save_user(request, user, form, commit=False)
         try:
+            if user.is_guest and guests.sign_up_guest(user):
+                return user
+            if user.is_guest:  # erased at this moment: an account all the same
+                user = super().save_user(request, User(), form, commit=False)
             users.open_account(user)
         except InvalidInput:
             raise ImmediateHttpResponse(prevent_enumeration(request, email=user.email)) from None
@@ -79,7 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 if not super().confirm_email(request, email_address):
                     return False
                 if is_first:
-                    users.grant_signup_credit(email_address.user)
+                    users.welcome(email_address.user)
         except IntegrityError:  # somebody has signed up with this address at this very moment
             template, words = "account/messages/email_confirmation_failed.txt", {"email": email_address.email}
             self.add_message(request, messages.ERROR, template, words)

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.core import checks
 from django.db import connections
 from django.db.models.signals import post_migrate
@@ -11,11 +12,13 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.checks import check_ledger_triggers
+        from accounts.guest_sessions import on_login
         from accounts.triggers import make_append_only
 
         for model in ("Transfer", "Entry", "Price", "MoneyRequest", "MoneyDecision", "LimitChange"):
             make_append_only(f"accounts.{model}")
         post_migrate.connect(guard_ledger, sender=self)
+        user_logged_in.connect(on_login, dispatch_uid="accounts.on_login")
         checks.register(check_ledger_triggers, checks.Tags.database)
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import UNLIMITED_BYTES, Bound, Standing
-from accounts.models import KeyUsage, SiteUsage, StorageHold, Usage, User
+from accounts.models import GuestUsage, KeyUsage, SiteUsage, StorageHold, Usage, User
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STORAGE_HOLD_KEPT = timedelta(hours=1)  # an upload takes seconds
@@ -38,14 +38,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose counters: a user's, an API key's or the site's."""
+    """Whose counters: a user's, an API key's, the site's or a network's."""
 
-    model: type[Usage | KeyUsage | SiteUsage]
+    model: type[Usage | KeyUsage | SiteUsage | GuestUsage]
     column: str = ""
-    pk: int = 0
+    pk: int | str = 0
 
     @property
-    def columns(self) -> dict[str, int]:
+    def columns(self) -> dict[str, int | str]:
         return {self.column: self.pk} if self.column else {}
 
 
@@ -148,7 +148,7 @@ def prune(*, before: datetime) -> int:
     """Delete the counts of windows that began before this moment, not those without an end; returns how many."""
     return sum(
         model.objects.filter(window_start__lt=before, window_start__gt=EPOCH).delete()[0]
-        for model in (Usage, KeyUsage, SiteUsage)
+        for model in (Usage, KeyUsage, SiteUsage, GuestUsage)
     )
 
 

@@ -12,6 +12,7 @@ from allauth.account.forms import (
 )
 from allauth.account.models import EmailAddress
 from allauth.account.views import ConfirmPasswordResetCodeView
+from allauth.core import context
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from allauth.usersessions.models import UserSession
 from allauth.usersessions.views import ListUserSessionsView
@@ -20,19 +21,25 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts.adapter import AccountAdapter
+from accounts.guest_sessions import guest_of
 from accounts.models import User
 from accounts.money import parse_usd
 
 HOW_LONG = "10 characters or more"
 
 
+def _is_guest(request: HttpRequest | None) -> bool:
+    return request is not None and guest_of(request.session) is not None
+
+
 class SignInForm(LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.leaves_pictures = _is_guest(self.request)
         self.fields["password"].help_text = ""
         self.fields["remember"] = forms.BooleanField(label="Stay signed in", required=False, initial=True)
 
@@ -53,6 +60,7 @@ class SignUpForm(SignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.keeps_pictures = _is_guest(context.request)
         self.fields["password1"].help_text = HOW_LONG
 
 

@@ -89,6 +89,15 @@ class Forbidden(ServiceError):
     remedy = "Use a key that has the scope, or ask the operator."
 
 
+class AccountNeeded(Forbidden):
+    """A guest asked for what only an account has."""
+
+    code = "account_needed"
+    title = "This needs an account"
+    message = "The trial does not have this."
+    remedy = "Create an account: your pictures and your history stay."
+
+
 class NotFound(ServiceError):
     code = "not_found"
     status = 404
@@ -136,6 +145,16 @@ class RateLimited(ServiceError):
     message = "Too many requests in this minute."
     remedy = "Wait for the time that Retry-After tells, then go on more slowly."
     retryable = True
+
+
+class TrialFull(ServiceError):
+    """No more guests today: the day's budget is spent, or this network has had its part."""
+
+    code = "trial_full"
+    status = 429
+    title = "The trial is full for today"
+    message = "Today's pictures without an account are all given away."
+    remedy = "Create an account, or come back tomorrow."
 
 
 class ServiceUnavailable(ServiceError):

@@ -8,7 +8,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.crypto import salted_hmac
 
-from accounts import ledger
+from accounts import guests, ledger
 from accounts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound
 from accounts.models import Plan, User
 from accounts.operators import make_operator
@@ -75,6 +75,15 @@ def open_account(user: User) -> None:
         user.plan = default_plan()
         _insert(user)
         ledger.open_wallet(user)
+
+
+def welcome(user: User) -> None:
+    """The first address of a user is confirmed: a guest becomes an account, and the sign-up credit comes.
+
+    Needs the transaction in which the address is confirmed.
+    """
+    guests.welcome_guest(user, default_plan())
+    grant_signup_credit(user)
 
 
 def grant_signup_credit(user: User) -> None:

@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.guest_sessions.GuestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -273,6 +274,10 @@ MFA_TOTP_ISSUER = SITE_NAME
 MFA_TOTP_TOLERANCE = 1  # a code of 30 s before or after: clocks differ
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = ENVIRONMENT == "development"  # http://localhost
 SIGNUP_CREDIT_USD = env.str("SIGNUP_CREDIT_USD", "1.00")
+# Pictures without an account: how many for a guest, and what all guests of a day (UTC) may cost together; 0 is none.
+TRIAL_GENERATIONS = env.int("TRIAL_GENERATIONS", 2)
+TRIAL_DAILY_BUDGET_USD = env.str("TRIAL_DAILY_BUDGET_USD", "5.00")
+TRIAL_GUESTS_PER_NETWORK = env.int("TRIAL_GUESTS_PER_NETWORK", 20)
 LEDGER_SECOND_PERSON_USD = env.str("LEDGER_SECOND_PERSON_USD", "50.00")
 
 # --- Mail ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts import quotas
 from accounts.closing import refuse_closed
 from accounts.errors import FieldError, InvalidInput, ServiceError
+from accounts.guests import refuse_guest
 from accounts.models import User
 from gallery import collections, search, storage
 from gallery.decode_pool import renderer, verifier
@@ -126,9 +127,10 @@ def add_upload(*, owner: User, file: File) -> Image:
     """Keep a picture that `owner` has sent, to be looked at by a model; it is in no list, and it costs nothing.
 
     What is kept is a new copy of its pixels, upright and in sRGB: nothing of its metadata, no place where it was taken.
-    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded, InvalidInput and
-    StorageUnavailable.
+    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded, InvalidInput,
+    StorageUnavailable and AccountNeeded.
     """
+    refuse_guest(owner, "Without an account nothing is uploaded.")
     if (file.size or 0) > UPLOAD_LIMITS.max_bytes:
         raise UploadTooLarge
     standing = quotas.standing_of(owner)

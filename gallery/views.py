@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.errors import InvalidInput
+from accounts.guest_sessions import open_to_guests
 from gallery import collections, erasure, search, services
 from gallery.forms import FilterForm, WordsForm, filtered
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, RATIOS, Collection, Image
@@ -25,6 +26,7 @@ from gallery.tiles import alt_of, library_address, name_of, tile_of
 OFFERED_COLLECTIONS = 40  # as a filter; each has a page of its own
 
 
+@open_to_guests
 @never_cache
 @login_required
 @require_safe
@@ -65,6 +67,7 @@ def library(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@open_to_guests
 @never_cache
 @login_required
 @require_safe
@@ -86,6 +89,7 @@ def trash(request: HttpRequest) -> HttpResponse:
     return render(request, "gallery/trash.html", context)
 
 
+@open_to_guests
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -99,6 +103,7 @@ def purge_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, "gallery/purge.html", {"image": image, "tile": tile_of(image)})
 
 
+@open_to_guests
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -111,6 +116,7 @@ def empty_trash(request: HttpRequest) -> HttpResponse:
     return render(request, "gallery/purge.html", {"has_any": own_images(request).purgeable().exists()})
 
 
+@open_to_guests
 @login_required
 @require_POST
 def trash_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
@@ -122,6 +128,7 @@ def trash_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return redirect(library_address(image))
 
 
+@open_to_guests
 @login_required
 @require_POST
 def restore_image(request: HttpRequest, public_id: UUID) -> HttpResponse:
@@ -141,6 +148,7 @@ def _tell(request: HttpRequest, template: str, image: Image) -> None:
     messages.info(request, mark_safe(text.strip()))  # noqa: S308
 
 
+@open_to_guests
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])

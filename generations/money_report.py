@@ -22,7 +22,7 @@ from generations.models import Generation
 MAX_DAYS = 366
 
 Kind = LedgerAccount.Kind
-TELLING = (Kind.REVENUE, Kind.EXPENSE, Kind.SUSPENSE, Kind.EXTERNAL)
+TELLING = (Kind.REVENUE, Kind.EXPENSE, Kind.SUSPENSE, Kind.EXTERNAL, Kind.GRANT)
 
 
 @dataclass(frozen=True)
@@ -220,9 +220,9 @@ def _book(sums: Sums, flow: Flow) -> None:
             sums.suspense += flow.micros
         case Kind.SUSPENSE, "out":
             sums.suspense -= flow.micros
-        case Kind.EXTERNAL, "out":
+        case ((Kind.EXTERNAL | Kind.GRANT), "out"):  # a budget is only given when it goes on into a wallet
             sums.granted += flow.micros
-        case Kind.EXTERNAL, "in":
+        case ((Kind.EXTERNAL | Kind.GRANT), "in"):
             sums.granted -= flow.micros
 
 

@@ -20,7 +20,7 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from accounts.users import user_token
-from generations import brought, catalog, events, leases, settlement, spool
+from generations import brought, catalog, events, leases, settlement, spool, trial
 from generations.interim import Interim
 from generations.leases import Lease, LeaseLost
 from generations.models import Attempt, Generation
@@ -128,7 +128,7 @@ def _next_step(job: Job, slot: int, retry_after_s: float | None, *, is_due: bool
         key_counts=[provider.key_count for provider in job.providers],
         retry_after_s=retry_after_s,
         remaining_s=_remaining_s(job.generation),
-        max_paid=settings.UPSTREAM_MAX_PAID_ATTEMPTS,
+        max_paid=trial.max_paid_attempts(job.generation.user),
         is_due=is_due,
         away=routing.away(job.providers, job.spec_of(slot)),
     )

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts import ledger, plans, quotas
 from accounts.errors import (
+    AccountNeeded,
     ConcurrencyLimit,
     InsufficientCredit,
     KeyBudgetExceeded,
@@ -27,13 +28,14 @@ from accounts.quotas import LimitState
 from accounts.templatetags.plantain import remaining, usd
 from gallery.screening.rules import refusal_of, screen
 from gallery.screening.verdicts import Verdict
-from generations import catalog, reusing
+from generations import catalog, reusing, trial
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
 from generations.models import Generation, Status
 from generations.providers import breaker
 from generations.providers.current import check_carried, providers_for
 from generations.spec import GenerationSpec
+from generations.trial import Trial
 
 SHOWN_JOBS = 20
 # How people call what a limit counts; one that is not here is called by its name.
@@ -89,6 +91,7 @@ class Quote:
     is_reused: bool
     wait_s: float
     verdict: Verdict  # of the prompt filter
+    trial: Trial | None  # a guest's
     refusals: tuple[Refusal, ...]
 
     @property
@@ -121,6 +124,7 @@ def quote(
     differs in case only, which is good enough for an offer.
     """
     catalog.askable_model(spec.model)
+    trial.check_wish(user, spec)
     check_brought(user, spec)
     check_carried(spec)
     now = timezone.now()
@@ -136,14 +140,17 @@ def quote(
     effects = tuple(_effect(state, spec.count, is_reused) for state in states)
     wait_s = breaker.wait_s(providers_for(spec), spec)
     verdict = screen(spec.texts())
+    on_trial = trial.trial_of(user)
     total = 0 if is_reused else price.amount_micros * spec.count
     refusals = [_policy_refusal(verdict)] if verdict.blocking else []  # first, as in submit
+    if on_trial and not on_trial.left:
+        refusals.append(_refusal(AccountNeeded, trial.used_up(on_trial.total), None))
     refusals += [_limit_refusal(effect) for effect in effects if effect.is_refused]
     if not is_reused and wait_s > 0:
         refusals.append(_refusal_while_away(wait_s, now))
     if not is_reused and Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
         refusals.append(_refusal(QueueFull, QueueFull.message, None))
-    if total > balance.available:
+    if total > balance.available and not (on_trial and not on_trial.left):  # the trial's money is its pictures
         refusals.append(_money_refusal(total, balance, jobs))
     if budget and total > budget.left:
         refusals.append(_budget_refusal(total, budget))
@@ -159,6 +166,7 @@ def quote(
         is_reused=is_reused,
         wait_s=wait_s,
         verdict=verdict,
+        trial=on_trial,
         refusals=tuple(refusals),
     )
 

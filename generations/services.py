@@ -19,7 +19,7 @@ from accounts.errors import Conflict, IdempotencyMismatch, NotFound, ServiceErro
 from accounts.models import ApiKey, Price, Transfer, User
 from gallery.screening.rules import admit
 from gallery.screening.verdicts import Verdict
-from generations import catalog, events, reusing, settlement
+from generations import catalog, events, reusing, settlement, trial
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
 from generations.leases import LeaseLost
@@ -56,8 +56,8 @@ def submit(
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
-    nothing is charged. Raises PromptRejected, InsufficientCredit, KeyBudgetExceeded, QuotaExceeded, ConcurrencyLimit,
-    QueueFull, UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
+    nothing is charged. Raises PromptRejected, AccountNeeded, InsufficientCredit, KeyBudgetExceeded, QuotaExceeded,
+    ConcurrencyLimit, QueueFull, UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
     """
     body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -100,6 +100,7 @@ def submit(
         if answer := find_answer():
             return answer
         catalog.askable_model(spec.model)
+        trial.check_wish(user, spec)
         check_brought(user, spec)
         price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
         check_carried(spec)
@@ -155,6 +156,7 @@ def _insert(
     taken = quotas.take_images(standing=standing, count=spec.count, at=now)
     if is_repeated():
         raise _AlreadySubmitted
+    trial.check_left(standing.user)
     at_once = quotas.check_concurrent(standing=standing, running=Generation.objects.running(standing))
     if Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
         raise QueueFull(retry_after=30)
@@ -172,6 +174,7 @@ def _insert(
         price=price,
         quoted_micros=price.amount_micros * spec.count,
         quota_window=taken.day,
+        priority=trial.priority_of(standing.user),
         created_at=now,
         queued_at=now,
         next_run_at=now,
@@ -240,6 +243,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     generation = get(user=user, public_id=public_id)
     spec = GenerationSpec.from_canonical(generation.spec)
     catalog.askable_model(spec.model)
+    trial.check_wish(user, spec)
     verdict = admit(spec.texts())  # by the rules of today
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     check_carried(spec)
@@ -258,6 +262,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
         generation.price = price
         generation.quoted_micros = price.amount_micros * spec.count
         taken = quotas.take_images(standing=standing, count=spec.count, at=now)
+        trial.check_left(user, besides=generation.pk)
         others = Generation.objects.exclude(pk=generation.pk)
         quotas.check_concurrent(standing=standing, running=others.running(standing))
         Generation.objects.filter(pk=generation.pk).update(
@@ -271,6 +276,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
             price=price,
             quoted_micros=generation.quoted_micros,
             quota_window=taken.day,
+            priority=trial.priority_of(user),
             cancel_requested_at=None,
             started_at=None,
             finished_at=None,

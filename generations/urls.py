@@ -17,6 +17,7 @@ from generations.views import (
     search,
     status,
     studio,
+    trial,
 )
 
 app_name = "generations"
@@ -34,6 +35,8 @@ urlpatterns = [
     path("studio/events/", live.events, name="studio_events"),
     path("studio/onboarding/", studio.dismiss_onboarding, name="dismiss_onboarding"),
     path("studio/references/", references.picker, name="pick_references"),
+    path("trial/", trial.begin, name="trial"),
+    path("trial/end/", trial.end, name="end_trial"),
     path("status/", status.status, name="status"),
     path("status/costs/", costs.costs, name="costs"),
     path("status/costs/<uuid:public_id>/", costs.resolve_cost, name="resolve_cost"),

@@ -12,6 +12,7 @@ from accounts.ledger.reading import (
     expired_holds,
     open_holds,
 )
+from accounts.ledger.trials import TrialBudgetSpent, grant_trial, trial_left
 from accounts.ledger.verbs import (
     VERDICT_CODES,
     adjust,
@@ -33,6 +34,7 @@ __all__ = [
     "Balance",
     "Budget",
     "Flow",
+    "TrialBudgetSpent",
     "adjust",
     "balance_of",
     "budgets_of",
@@ -44,6 +46,7 @@ __all__ = [
     "forfeit",
     "format_usd",
     "grant",
+    "grant_trial",
     "house_flows",
     "open_holds",
     "open_wallet",
@@ -54,4 +57,5 @@ __all__ = [
     "reserve",
     "settle_suspense",
     "top_up",
+    "trial_left",
 ]

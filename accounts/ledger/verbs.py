@@ -117,7 +117,7 @@ def reserve(
         budget_id=budget_id,
         expires_at=expires_at,
     )
-    return write(transfer, wallet, Effect(pending=amount_micros), change_budget=change_budget)
+    return write(transfer, wallet, Effect(pending=amount_micros), also=change_budget)
 
 
 @fail_closed()
@@ -173,7 +173,7 @@ def refund(*, transfer: Transfer, amount_micros: int, actor: str, reason: str, k
         if budget_id is not None:
             change_budget = partial(budgets.settle, budget_id, spent_micros=-amount_micros)
         effect = Effect(credits=amount_micros, refunds=amount_micros)
-        return write(compensation, wallet, effect, change_budget=change_budget)
+        return write(compensation, wallet, effect, also=change_budget)
 
 
 @fail_closed()

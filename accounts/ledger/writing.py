@@ -60,16 +60,19 @@ def write(
     wallet: LedgerAccount | None = None,
     effect: Effect | None = None,
     *,
-    change_budget: Callable[[], None] | None = None,
+    also: Callable[[], None] | None = None,
 ) -> Transfer:
-    """Insert the transfer with its effect on the wallet, then on an API key's budget, once for each key."""
+    """Insert the transfer with its effect on the wallet, once for each key.
+
+    `also` is what else it changes, in the same transaction and after the wallet: an API key's budget, for instance.
+    """
     try:
         with transaction.atomic():
             transfer.save(force_insert=True)
             if wallet is not None and effect is not None:
-                _apply(transfer, wallet, effect)
-            if change_budget is not None:
-                change_budget()
+                apply(transfer, wallet, effect)
+            if also is not None:
+                also()
     except IntegrityError as error:
         if earlier := find_by_key(transfer):
             return earlier
@@ -86,7 +89,8 @@ def _has_room(effect: Effect) -> Q:
     return is_covered & Q(credits_posted__lte=MAX_AMOUNT - effect.credits)
 
 
-def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
+def apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
+    """Change a tracked account and write its statement line. Raises InsufficientCredit, InvalidInput."""
     wallets = LedgerAccount.objects.filter(pk=wallet.pk)
     # One statement: of many that race for the last money, those that come after it is gone find no row to change.
     changed = wallets.filter(_has_room(effect)).update(
@@ -157,7 +161,7 @@ def resolve(hold: Transfer, resolution: Transfer, effect: Effect) -> Transfer:
     if hold.budget_id is not None:
         change_budget = partial(budgets.settle, hold.budget_id, held_micros=effect.pending, spent_micros=effect.debits)
     try:
-        return write(resolution, hold.debit, effect, change_budget=change_budget)
+        return write(resolution, hold.debit, effect, also=change_budget)
     except IntegrityError:
         winner = Transfer.objects.filter(hold=hold).first()
         if winner is None:

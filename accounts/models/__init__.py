@@ -4,6 +4,7 @@ from accounts.models.budget import KeyBudget
 from accounts.models.ledger import MAX_AMOUNT, Entry, LedgerAccount, Price, Transfer
 from accounts.models.quota import (
     GroupPlan,
+    GuestUsage,
     KeyUsage,
     LimitChange,
     Plan,
@@ -20,6 +21,7 @@ __all__ = [
     "ApiKey",
     "Entry",
     "GroupPlan",
+    "GuestUsage",
     "KeyBudget",
     "KeyUsage",
     "LedgerAccount",

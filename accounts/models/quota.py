@@ -137,6 +137,21 @@ class SiteUsage(UsageColumns):
         return f"{self.name} of the site: {self.used}"
 
 
+class GuestUsage(UsageColumns):
+    """How many guests a network has had; a keyed digest stands for its address (guests.py)."""
+
+    network = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["network", "name", "window_start"], name="guest_usage_one_row_a_window")
+        ]
+        indexes = [models.Index(fields=["window_start"], name="guest_usage_by_window")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.network}: {self.used}"
+
+
 class StorageHold(models.Model):
     """Bytes that are counted for a file on its way to the disk; a dead upload's are given back by the sweeper."""
 

@@ -40,6 +40,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     plan = models.ForeignKey("accounts.Plan", on_delete=models.PROTECT, related_name="users")
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
+    is_guest = models.BooleanField(default=False)  # on trial, known by a session alone (guests.py)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     credited_month = models.CharField(max_length=7, blank=True, default="")  # the last "2026-11" whose plan credit came
     onboarding_dismissed_at = models.DateTimeField(null=True, blank=True)  # the first steps are put away for good

@@ -2,6 +2,7 @@
 
 from django.urls import re_path
 
+from accounts.guest_sessions import open_to_guests
 from gallery.api import collection_views, public_views, review_views, views
 
 ID = r"(?P<image_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -17,7 +18,7 @@ urlpatterns = [
     re_path(rf"^images/{ID}/?$", views.ImageDetail.as_view(), name="image"),
     re_path(rf"^images/{ID}/restore/?$", views.ImageRestore.as_view(), name="image-restore"),
     re_path(rf"^images/{ID}/purge/?$", views.ImagePurge.as_view(), name="image-purge"),
-    re_path(rf"^images/{ID}/file/?$", views.ImageFile.as_view(), name="image-file"),
+    re_path(rf"^images/{ID}/file/?$", open_to_guests(views.ImageFile.as_view()), name="image-file"),
     re_path(rf"^images/{ID}/publish/?$", review_views.ImagePublish.as_view(), name="image-publish"),
     re_path(rf"^images/{ID}/withdraw/?$", review_views.ImageWithdraw.as_view(), name="image-withdraw"),
     re_path(rf"^images/{ID}/report/?$", review_views.ImageReport.as_view(), name="image-report"),

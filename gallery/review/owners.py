@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.errors import Conflict, InvalidInput
+from accounts.guests import refuse_guest
 from accounts.models import User
 from gallery.models import HIDDEN_KINDS, MAX_APPEAL_CHARS, Appeal, Image, Review
 from gallery.review.steps import Place, Status, enter, place_of, refuse_stale, round_of, take_step
@@ -36,6 +37,7 @@ def request_publication(
         raise InvalidInput.of(
             "visibility", "The visibility asked for is unlisted or public; to take it back, withdraw."
         )
+    refuse_guest(owner, "Without an account nothing is published.")
     image = _own(owner, public_id)
     if image.kind in HIDDEN_KINDS:
         raise Conflict("Only pictures that were made here can be published.", remedy="Choose another picture.")

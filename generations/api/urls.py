@@ -2,6 +2,7 @@
 
 from django.urls import re_path
 
+from accounts.guest_sessions import open_to_guests
 from generations.api import quotes, receipts, views
 from generations.api.waiting import streams_events, waits_when_asked
 
@@ -20,10 +21,12 @@ urlpatterns = [
     re_path(
         rf"^generations/{ID}/events/?$", streams_events(views.GenerationEvents.as_view()), name="generation-events"
     ),
-    re_path(rf"^generations/{ID}/drafts/{DRAFT_ID}/?$", views.DraftFile.as_view(), name="generation-draft"),
+    re_path(
+        rf"^generations/{ID}/drafts/{DRAFT_ID}/?$", open_to_guests(views.DraftFile.as_view()), name="generation-draft"
+    ),
     re_path(
         rf"^images/{IMAGE_ID}/receipt/?$",
-        receipts.ImageReceipt.as_view(),
+        open_to_guests(receipts.ImageReceipt.as_view()),
         name="image-receipt",
     ),
     re_path(r"^account/?$", views.Account.as_view(), name="account"),

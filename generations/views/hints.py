@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 from redis.exceptions import RedisError
 
 from accounts.errors import RateLimited
+from accounts.guest_sessions import open_to_guests
 from accounts.models import User
 from generations.forms import Composer
 from generations.hints import hints_of
@@ -19,6 +20,7 @@ PER_MINUTE = 90  # somebody who types without a pause asks for less
 MINUTE_S = 60
 
 
+@open_to_guests
 @signed_in
 @never_cache
 @require_POST

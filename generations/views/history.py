@@ -14,10 +14,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import ledger, quotas
+from accounts import quotas
 from accounts.errors import NotFound, ServiceError
+from accounts.guest_sessions import open_to_guests
 from accounts.models import Transfer
-from generations import cards, services
+from generations import cards, services, trial
 from generations.models import Generation, Status
 from generations.views.access import person, safe_next, signed_in
 
@@ -25,6 +26,7 @@ PAGE = 30
 FILTERS = {"": "All", "running": "In progress", "succeeded": "Ready", "failed": "Failed", "canceled": "Cancelled"}
 
 
+@open_to_guests
 @never_cache
 @signed_in
 @require_safe
@@ -60,6 +62,7 @@ def _id(text: str) -> UUID:
         raise Http404 from None
 
 
+@open_to_guests
 @never_cache
 @signed_in
 @require_safe
@@ -72,6 +75,7 @@ def detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, "generations/detail.html", context)
 
 
+@open_to_guests
 @never_cache
 @signed_in
 @require_safe
@@ -80,6 +84,7 @@ def card(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return render(request, "generations/_run.html", {"card": _card(request, public_id)})
 
 
+@open_to_guests
 @signed_in
 @require_POST
 def cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
@@ -87,6 +92,7 @@ def cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
     return _act(request, public_id, services.cancel)
 
 
+@open_to_guests
 @signed_in
 @require_POST
 def retry(request: HttpRequest, public_id: UUID) -> HttpResponse:
@@ -115,7 +121,7 @@ def _act(request: HttpRequest, public_id: UUID, verb: Callable[..., Generation])
     context = {
         "card": _card(request, public_id, whole=whole),
         "refused": refused,
-        "balance": ledger.balance_of(person(request)),
+        **trial.wallet_of(person(request)),
         "is_swap": True,
     }
     return render(request, "generations/_acted.html", context, status=refused.status if refused else 200)

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.guest_sessions import open_to_guests
 from accounts.models import User
 from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
@@ -74,6 +75,7 @@ class Download:
     address: str
 
 
+@open_to_guests
 @never_cache
 @signed_in
 @require_safe

@@ -26,9 +26,9 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET
 
-from accounts import ledger
+from accounts.guest_sessions import guest_of
 from accounts.models import User
-from generations import cards
+from generations import cards, trial
 from generations.events import UserWatch, hub
 from generations.models import Generation, Status
 from generations.views.studio import FEED
@@ -126,11 +126,11 @@ def _and_close(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _session_user(session_key: str) -> User | None:
-    """Who is signed in with this session; None when it has ended or its password was changed."""
+    """Who is signed in with this session, or its guest; None when it has ended or its password was changed."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key or None)
     user = get_user(request)
-    return user if isinstance(user, User) else None
+    return user if isinstance(user, User) else guest_of(request.session)
 
 
 async def _stream(session_key: str, user_id: int, seen: dict[UUID, int], after: UUID | None) -> AsyncIterator[bytes]:
@@ -208,8 +208,7 @@ def _render(user: User, wanted: dict[int, int]) -> Iterator[Update]:
 def _render_missing(user: User, missing: Collection[int]) -> Iterator[Update]:
     if not missing:
         return
-    balance = ledger.balance_of(user)
-    money = render_to_string("components/run_balance.html", {"balance": balance})
+    money = render_to_string("components/run_balance.html", trial.wallet_of(user))
     for card in cards.make_cards(list(cards.runs_of(user).filter(pk__in=missing).order_by("pk"))):
         generation = card.generation
         body = {

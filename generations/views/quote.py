@@ -8,6 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.errors import InvalidInput, ServiceError
+from accounts.guest_sessions import open_to_guests
 from generations import quotes
 from generations.forms import Composer
 from generations.models import Status
@@ -17,6 +18,7 @@ from generations.views.access import person, signed_in
 ANY_PROMPT = "anything"  # the price depends on no word of it
 
 
+@open_to_guests
 @signed_in
 @never_cache
 @require_POST

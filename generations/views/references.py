@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import quotas
 from accounts.errors import InvalidInput, ServiceError
+from accounts.guest_sessions import open_to_guests
 from accounts.models import User
 from gallery import services as gallery
 from gallery.models import Image
@@ -57,6 +58,7 @@ def keep_uploads(request: HttpRequest) -> list[str]:
         raise InvalidInput.of("references", f"{error.message} {error.remedy}") from error
 
 
+@open_to_guests
 @never_cache
 @signed_in
 @require_safe

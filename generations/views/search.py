@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from accounts.guest_sessions import open_to_guests
 from generations.models import Evidence
 from generations.views.access import person, signed_in
 
@@ -16,6 +17,7 @@ POLICY = (
 )
 
 
+@open_to_guests
 @signed_in
 @require_safe
 @xframe_options_sameorigin

@@ -14,18 +14,18 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import ledger, quotas
-from accounts.errors import InsufficientCredit, InvalidInput, NotFound, ServiceError
+from accounts import quotas
+from accounts.errors import AccountNeeded, NotFound, ServiceError
+from accounts.guest_sessions import open_to_guests
 from accounts.models import Price, User
-from accounts.templatetags.plantain import usd
-from gallery.errors import PromptRejected
 from gallery.screening.rules import refusal_of
-from generations import cards, catalog, onboarding, services
-from generations.forms import LABELS, LISTS, Composer, new_token, problems_by_field
-from generations.hints import Hints, hints_of
+from generations import cards, catalog, onboarding, services, trial
+from generations.forms import LABELS, LISTS, MAX_COUNT, Composer, new_token
+from generations.hints import Hints
 from generations.models import Generation
 from generations.providers.current import kinds_of
 from generations.views.access import person, safe_next, send_to_login, signed_in
+from generations.views.problems import PERSONAL, Problem, is_unseen, problem_of, read_wish, with_wait
 from generations.views.references import keep_uploads, own_picture, tiles_by_id
 
 FEED = 10  # with the tiles of the rail, a page of less than 50 KB
@@ -38,36 +38,8 @@ EXAMPLES = (
     "Layered fjord ridges at dawn, thin mist in the valleys",
 )
 THINKING = {"off": "Off", "minimal": "Minimal", "high": "High"}
-# Refusals that stand beside their field; the others stand over the button.
-BESIDE_FIELDS = ("prompt", "count", "styles", "grounding", "thinking", "references", "edit_of")
 KINDS = {"image": "Picture", "video": "Short video"}
 OUTPUTS = {("IMAGE",): "Picture", ("TEXT", "IMAGE"): "Picture and caption"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Why a wish was refused, as the composer shows it."""
-
-    title: str
-    message: str
-    remedy: str
-    fields: dict[str, str]
-    status: int
-
-    @property
-    def others(self) -> dict[str, str]:
-        """What is wrong with fields that have no place of their own for it."""
-        return {name: message for name, message in self.fields.items() if name not in BESIDE_FIELDS}
-
-
-# Asked once: whoever has read the hints, or sends the form again, has decided.
-PERSONAL = Problem(
-    title="Personal data",
-    message="There is personal data in the prompt, and the provider of the model would read it.",
-    remedy="Mask it, or press Generate again to send it as it is.",
-    fields={},
-    status=HTTPStatus.UNPROCESSABLE_ENTITY,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +61,7 @@ class Offer:
         return f"{len(self.model.aspect_ratios)} shapes, {span}"
 
 
+@open_to_guests
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def studio(request: HttpRequest) -> HttpResponse:
@@ -103,11 +76,7 @@ def studio(request: HttpRequest) -> HttpResponse:
 
 
 def _generate(request: HttpRequest) -> HttpResponse:
-    composer = Composer.read(request.POST)
-    hints = hints_of(composer)
-    if request.POST.get("personal") == "mask":
-        composer = hints.masked
-        hints = hints_of(composer)
+    composer, hints = read_wish(request, Composer())
     try:
         spec = composer.spec()
         quotas.admit_request(user=person(request))
@@ -116,7 +85,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         if uploaded := keep_uploads(request):
             composer = replace(composer, references=(*composer.references, *uploaded))
             spec = composer.spec()
-        if hints.is_personal and request.POST.get("seen") != hints.seen:
+        if is_unseen(request, hints):
             return _answer(request, composer, PERSONAL, hints)
         submission = services.submit(
             user=person(request), spec=spec, source="web", idempotency_key=composer.idempotency_key(spec)
@@ -131,17 +100,9 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
 
 def _refusal(request: HttpRequest, composer: Composer, error: ServiceError, hints: Hints) -> HttpResponse:
-    problem = Problem(
-        title=error.title,
-        message=_in_words(error),
-        remedy=error.remedy,
-        fields=problems_by_field(error) if isinstance(error, InvalidInput | PromptRejected) else {},
-        status=error.status,
-    )
-    answer = _answer(request, composer, problem, hints)
-    if error.retry_after is not None:
-        answer["Retry-After"] = str(error.retry_after)
-    return answer
+    if isinstance(error, AccountNeeded):
+        request.session[DRAFT] = composer.draft()  # waits behind the sign-up
+    return with_wait(_answer(request, composer, problem_of(error), hints), error)
 
 
 def _answer(request: HttpRequest, composer: Composer, problem: Problem, hints: Hints) -> HttpResponse:
@@ -152,21 +113,12 @@ def _answer(request: HttpRequest, composer: Composer, problem: Problem, hints: H
     return render(request, "generations/_refused.html", context, status=problem.status)
 
 
-def _in_words(error: ServiceError) -> str:
-    """The message; amounts as people write them."""
-    match error:
-        case InsufficientCredit(facts={"required": str(required), "available": str(available)}):
-            needed, there = (ledger.parse_usd(text, allow_negative=True) for text in (required, available))
-            return f"This needs {usd(needed, 3)}, and {usd(there)} is available."
-    return error.message
-
-
 def _run(request: HttpRequest, public_id: UUID) -> Generation:
     return cards.runs_of(person(request)).get(public_id=public_id)
 
 
 def _money(request: HttpRequest) -> dict[str, Any]:
-    return {"balance": ledger.balance_of(person(request))}
+    return trial.wallet_of(person(request))
 
 
 def _page(
@@ -177,15 +129,21 @@ def _page(
     cards.load_pictures(runs)
     prices = {(row.model, row.size): row.amount_micros for row in Price.objects.in_force(timezone.now())}
     offered = catalog.offered_models({name for name, _ in prices})
-    composer = (composer or _composer(request, runs)).settled(offered)
+    composer = composer or _composer(request, runs)
+    money = _money(request)
+    sizes, counts = list(catalog.SIZES), range(1, MAX_COUNT + 1)
+    if money["trial"]:
+        offered, sizes, counts = trial.offered_to_guests(offered, prices), list(trial.SIZES), range(1, 2)
+        composer = composer if composer.image_size else replace(composer, image_size=trial.SIZE)
+    composer = composer.settled(offered)
     offers = [_offer(model, composer, prices) for model in offered]
-    balance = _money(request)["balance"]
+    balance = money["balance"]
     can_film = any(offer.clip_price is not None for offer in offers)
     size = catalog.CLIP_SIZE.name if composer.kind == "video" else composer.image_size
     price = prices.get((composer.model, size))
     total = None if price is None else price * int(composer.count)
     tiles = tiles_by_id(person(request), [*composer.references, composer.edit_of])
-    steps = None if before else onboarding.checklist_of(person(request))
+    steps = None if before or money["trial"] else onboarding.checklist_of(person(request))
     context = {
         "composer": composer,
         "problem": problem,
@@ -195,15 +153,15 @@ def _page(
         "kinds": list(KINDS.items()) if can_film or composer.kind == "video" else [],
         "clip_ratios": list(catalog.CLIP_PIXELS),
         "ratios": list(catalog.PIXELS_1K),
-        "sizes": list(catalog.SIZES),
+        "sizes": sizes,
         "outputs": [(",".join(modalities), label) for modalities, label in OUTPUTS.items()],
         "model_label": cards.model_label(composer.model),
         "price": price,
         "total": total,
-        "balance": balance,
-        "is_short": total is not None and total > balance.available,
+        **money,
+        "is_short": not money["trial"] and total is not None and total > balance.available,
         "can": catalog.MODELS[composer.model].capabilities,
-        "counts": range(1, 5),
+        "counts": counts,
         "thinking": list(THINKING.items()),
         "brought": [tiles[public_id] for public_id in composer.references if public_id in tiles],
         "edited": tiles.get(composer.edit_of),
