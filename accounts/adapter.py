@@ -25,7 +25,7 @@ from django.urls import reverse
 
 from accounts import closing, guests, users
 from accounts.errors import InvalidInput, ServiceUnavailable
-from accounts.guest_sessions import guest_of
+from accounts.guest_sessions import bind_guest, guest_of
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
@@ -104,6 +104,13 @@ class AccountAdapter(DefaultAccountAdapter):
         if closing.keep_account(user):
             messages.info(request, "Welcome back: your account is not deleted, and your API keys work again.")
         return super().post_login(request, user, **facts)
+
+    def logout(self, request: HttpRequest) -> None:
+        """Going back from a sign-up is a sign-out to allauth; a guest is still there afterwards."""
+        guest = guest_of(request.session)
+        super().logout(request)
+        if guest:
+            bind_guest(request, guest)
 
     # --- Guessing passwords ----------------------------------------------------------------------
 

@@ -28,20 +28,20 @@ class UserAdmin(MoneyOfAPerson, ReadOnlyAdmin):
     """Accounts are made by signing up or createaccount and erased by deleteaccount; a password is set by its owner."""
 
     list_display = ("email", "name", "plan", "available", "held", "created_at", "is_active", "is_staff")
-    list_filter = ("plan", "is_active", "is_staff")
+    list_filter = ("plan", "is_active", "is_guest", "is_staff")
     list_select_related = ("plan", "wallet")
     search_fields = ("email", "name")
     ordering = ("-id",)
     inlines = (QuotaInline,)
     fieldsets = (
-        (None, {"fields": ("email", "name", "public_id", "plan", "is_active")}),
+        (None, {"fields": ("email", "name", "public_id", "plan", "is_guest", "is_active")}),
         ("Money", {"fields": ("available", "held", "spent", "statement")}),
         ("At work", {"fields": ("is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": ("created_at", "last_login", "erase_at", "erased_at")}),
     )
     ROLES = ("is_staff", "is_superuser", "groups")
     FACTS = (
-        *("email", "name", "public_id", "available", "held", "spent", "statement"),
+        *("email", "name", "public_id", "is_guest", "available", "held", "spent", "statement"),
         *("created_at", "last_login", "erase_at", "erased_at"),
     )
 

@@ -89,10 +89,11 @@ class Forbidden(ServiceError):
     remedy = "Use a key that has the scope, or ask the operator."
 
 
-class AccountNeeded(Forbidden):
+class AccountNeeded(ServiceError):
     """A guest asked for what only an account has."""
 
     code = "account_needed"
+    status = 402
     title = "This needs an account"
     message = "The trial does not have this."
     remedy = "Create an account: your pictures and your history stay."

@@ -1,7 +1,7 @@
 """What a guest may ask for: a few small pictures, one at a time and behind everybody else (accounts/guests.py).
 
-A picture counts once it is under way or made, and so does a call that failed but may have cost us, so that a guest
-never costs more than was granted out of the day's budget.
+What counts is a picture under way and each call that cost us or may have, whether or not a picture came of it, so that
+a guest never costs more than was granted out of the day's budget.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts import guests, ledger
@@ -18,7 +18,7 @@ from accounts.errors import AccountNeeded, PriceUnknown
 from accounts.models import User
 from generations import catalog
 from generations.catalog import Model
-from generations.models import Attempt, Generation, GenerationQuerySet, Status
+from generations.models import Attempt, Generation
 from generations.spec import GenerationSpec
 
 SIZES = ("0.5K", "1K")
@@ -62,7 +62,7 @@ def trial_of(user: User) -> Trial | None:
     if not user.is_guest:
         return None
     total = settings.TRIAL_GENERATIONS
-    return Trial(left=max(0, total - _counted(user).count()), total=total, ends_at=user.erase_at)
+    return Trial(left=max(0, total - _used(user)), total=total, ends_at=user.erase_at)
 
 
 def wallet_of(user: User) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def check_spec(spec: GenerationSpec) -> None:
 
 
 def check_left(user: User, *, besides: int = 0) -> None:
-    """Raises AccountNeeded when a guest has had all pictures of the trial; `besides` is a job not to be counted.
+    """Raises AccountNeeded when a guest has had all pictures of the trial; `besides` is a job that asks again.
 
     Exact under the lock of the guest's row of the day (quotas.take_images).
     """
-    if user.is_guest and _counted(user).exclude(pk=besides).count() >= settings.TRIAL_GENERATIONS:
+    if user.is_guest and _used(user, besides=besides) >= settings.TRIAL_GENERATIONS:
         raise AccountNeeded(used_up(settings.TRIAL_GENERATIONS))
 
 
@@ -124,7 +124,8 @@ def offered_to_guests(models: Sequence[Model], prices: dict[tuple[str, str], int
     return fitting
 
 
-def _counted(user: User) -> GenerationQuerySet:
-    paid = Attempt.objects.filter(generation=OuterRef("pk"), is_paid=True)
-    ended_without = Q(status__in=(Status.FAILED, Status.CANCELED))
-    return Generation.objects.filter(~ended_without | Exists(paid), user=user)
+def _used(user: User, *, besides: int = 0) -> int:
+    """Calls that cost us or may have, and jobs that will make one."""
+    made = Attempt.objects.filter(generation=OuterRef("pk"), run=OuterRef("run"), is_paid=True)
+    coming = Generation.objects.unfinished().filter(~Exists(made), user=user).exclude(pk=besides)
+    return Attempt.objects.filter(generation__user=user, is_paid=True).count() + coming.count()

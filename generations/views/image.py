@@ -112,7 +112,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "older": older,
         "here": tile_of(picture),
         "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
-        "larger": _larger(picture, made_by),
+        "larger": [] if user.is_guest else _larger(picture, made_by),
         **_lineage(user, picture, made_by),
         **(_receipt(user, picture.output) if made_by else {}),
     }

@@ -10,8 +10,17 @@ pytestmark = pytest.mark.django_db
 def test_a_stranger_sees_what_it_is_and_can_begin(client):
     page = client.get("/").content.decode()
     assert "Say what you see." in page
-    assert f'action="{reverse("generations:studio")}"' in page
+    assert f'action="{reverse("generations:trial")}"' in page
     assert "$1.00 of credit" in page
+
+
+def test_without_a_trial_the_prompt_goes_to_the_studio_behind_the_sign_in(client, settings):
+    settings.TRIAL_GENERATIONS = 0
+    page = client.get("/").content.decode()
+    assert f'action="{reverse("generations:studio")}"' in page
+    assert "You need an account for it" in page
+    answer = client.post("/studio/", {"prompt": "a fox"})
+    assert (answer.status_code, "/accounts/login/" in answer["Location"]) == (303, True)
 
 
 def test_without_a_sign_up_credit_none_is_promised(client, settings):
