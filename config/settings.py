@@ -329,6 +329,7 @@ UPSTREAM_MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # a 4K PNG is about 25 MB, 33 MB
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 64)
 QUEUE_LIMIT = env.int("QUEUE_LIMIT", 2000)
 TRASH_DAYS = env.int("TRASH_DAYS", 30)  # 0: nothing goes by itself
+GROUNDING_RETENTION_DAYS = env.int("GROUNDING_RETENTION_DAYS", 30)
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 1)  # read by application servers; here only to warn
 LEASE_S = 30
 HEARTBEAT_S = 10

@@ -19,6 +19,7 @@ from gallery.review import claims
 from gallery.review.access import name_of_reviewer
 from gallery.review.exposure import Seat
 from gallery.review.reports import reports_of
+from gallery.sources import Source, read
 from gallery.tiles import file_address, name_of, source_set
 
 IN_LIST = 100
@@ -107,6 +108,7 @@ class Exam:
     refused_before: int
     prompt: list[Part]
     hits: list[Hit]
+    sources: list[Source]
     past: list[Past]
     reports: list[Report]
     appeal: Appeal | None
@@ -114,6 +116,9 @@ class Exam:
     more_reasons: list[Reason]
     settings: ReviewerSettings
     reveals: int
+    waits_since: datetime
+    due_at: datetime
+    is_late: bool
     left_s: int  # of the claim
     is_appealed: bool
     needs_break: bool
@@ -176,6 +181,8 @@ def examine(held: Review, seat: Seat) -> Exam:
     image = review.image
     reasons = list(Reason.objects.current())
     is_appealed = image.review_status == Image.ReviewStatus.APPEALED
+    now = timezone.now()
+    waits_since, due_at = review.queued_at or now, review.due_at or now
     still = image.blob.still
     return Exam(
         review=review,
@@ -190,6 +197,7 @@ def examine(held: Review, seat: Seat) -> Exam:
         refused_before=before.owner_refused,
         prompt=mark_hits(image.prompt, review.rule_hits),
         hits=hits_of(review.rule_hits),
+        sources=read(image.sources),
         past=_past(review, steps),
         reports=reports_of(review) if review.source == "report" else [],
         appeal=getattr(review.decision, "appeal", None) if is_appealed else None,
@@ -197,7 +205,10 @@ def examine(held: Review, seat: Seat) -> Exam:
         more_reasons=reasons[KEYED_REASONS:],
         settings=seat.settings,
         reveals=seat.reveals,
-        left_s=round((review.claimed_until - timezone.now()).total_seconds()) if review.claimed_until else 0,
+        waits_since=waits_since,
+        due_at=due_at,
+        is_late=due_at < now,
+        left_s=round((review.claimed_until - now).total_seconds()) if review.claimed_until else 0,
         is_appealed=is_appealed,
         needs_break=seat.needs_break,
     )

@@ -5,15 +5,17 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import erasure as pictures
 from gallery import storage
+from gallery.services import forget_sources
 from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
-from generations.models import Generation, IdempotencyKey, Status
+from generations.models import Evidence, Generation, IdempotencyKey, Output, Status
 from generations.tasks import make_export, run_generation
 
 log = structlog.get_logger(__name__)
@@ -37,6 +39,7 @@ class Swept:
     exports_removed: int = 0
     accounts_erased: int = 0
     pictures_purged: int = 0
+    searches_dropped: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -51,6 +54,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.exports_removed = sweep_exports(timezone.now())
     swept.accounts_erased = erasure.erase_due()
     swept.pictures_purged = pictures.purge_overdue(timezone.now())
+    swept.searches_dropped = drop_searches(timezone.now())
     return swept
 
 
@@ -63,6 +67,19 @@ def sweep_exports(now: datetime) -> int:
     except OSError as error:  # the next sweep comes soon
         log.warning("exports_not_removed", error=repr(error))
         return 0
+
+
+def drop_searches(now: datetime) -> int:
+    """What searches brought, after GROUNDING_RETENTION_DAYS: the evidence of jobs, and what pictures copied of it."""
+    old = Evidence.objects.filter(created_at__lt=now - timedelta(days=settings.GROUNDING_RETENTION_DAYS))
+    ids = list(old.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    if not ids:
+        return 0
+    with transaction.atomic():
+        outputs = Output.objects.filter(attempt__evidence__in=ids)
+        forget_sources(list(outputs.values_list("image_id", flat=True)))
+        Evidence.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def sweep_jobs(*, resend_after_s: float) -> Swept:

@@ -9,10 +9,11 @@ from django.test import Client
 from django.utils import timezone
 
 from gallery.desk import Part, mark_hits
-from gallery.models import Reveal, Review, ReviewerSettings, ReviewStep
+from gallery.models import Image, Reveal, Review, ReviewerSettings, ReviewStep
 from gallery.review import claims, owners, reports
 from tests.gallery.pictures import encode_picture, keep_image
 from tests.gallery.review.desk import decide, make_pending, make_reviewer, review_of, state_of
+from tests.people import client_with, make_key
 
 pytestmark = pytest.mark.django_db
 HIT = {"rule": "brands", "version": 41, "class": "trademark", "start": 2, "end": 7, "score": 0.81, "action": "flag"}
@@ -304,3 +305,34 @@ def test_what_is_held_by_a_colleague_is_told_in_the_queue(alice, at_desk, omar):
     make_pending(alice)
     claims.claim(reviewer=omar, image_id=image.public_id)
     assert "Publish request, somebody looks at it" in text_of(at_desk.get("/review/"))
+
+
+HOSTILE = [
+    {"uri": "https://example.org/sign?a=1&b=2", "name": "<b>Signs</b>"},
+    {"uri": "http://example.org/plain", "name": "not encrypted"},
+    {"uri": "javascript:alert(1)", "name": "runs"},
+    {"uri": "https://user:secret@example.org/", "name": "with a password"},
+    {"uri": "https://", "name": "of nobody"},
+    {"name": "nowhere"},
+]
+
+
+def test_the_pages_that_a_search_found_are_links_that_give_nothing_away(alice, at_desk, ines):
+    image = make_pending(alice)
+    Image.objects.filter(pk=image.pk).update(sources=HOSTILE)
+    html = at_desk.get("/review/").content.decode()
+    link = '<a href="https://example.org/sign?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow" dir="auto">'
+    assert f"{link}&lt;b&gt;Signs&lt;/b&gt;</a>" in html
+    for name in ("not encrypted", "runs", "with a password", "of nobody", "nowhere"):
+        assert name not in html
+    found = client_with(make_key(ines, "review")).get("/api/v1/review").json()["results"][0]["sources"]
+    assert found == [HOSTILE[0]]
+
+
+def test_the_stage_tells_how_long_a_picture_waits_and_what_was_promised(alice, at_desk):
+    image = make_pending(alice)
+    now = timezone.now()
+    Review.objects.update(queued_at=now - timedelta(hours=3, seconds=5), due_at=now + timedelta(hours=21, seconds=5))
+    assert "Waits 3 h , due within 21 h" in text_of(at_desk.get(f"/review/{image.public_id}/"))
+    Review.objects.update(queued_at=now - timedelta(hours=30), due_at=now - timedelta(hours=6, seconds=5))
+    assert "Waits 1 day , promised 6 h ago" in text_of(at_desk.get(f"/review/{image.public_id}/"))
