@@ -278,6 +278,7 @@ LEDGER_SECOND_PERSON_USD = env.str("LEDGER_SECOND_PERSON_USD", "50.00")
 # --- Mail ----------------------------------------------------------------------------------------
 
 vars().update(env.email_url("EMAIL_URL", "consolemail://"))
+EMAIL_TIMEOUT = 20  # seconds; a mail server that says nothing holds up nobody for longer
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <plantain@localhost>")
 
 # --- Upstream ------------------------------------------------------------------------------------

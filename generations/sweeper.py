@@ -12,7 +12,9 @@ from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import erasure as pictures
 from gallery import storage
+from gallery.review import notices
 from gallery.services import forget_sources
+from gallery.tasks import send_notices
 from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
 from generations.models import Evidence, Generation, IdempotencyKey, Output, Status
@@ -92,6 +94,8 @@ def sweep_jobs(*, resend_after_s: float) -> Swept:
             events.publish(generation.pk)
     swept.timed_out = _fail_overdue(now)
     swept.woken = wake(timezone.now(), resend_after_s=resend_after_s)
+    if notices.is_any_due(timezone.now()):
+        send_notices.delay()
     if swept.leases_expired or swept.timed_out:
         log.warning("swept", **asdict(swept))
     return swept

@@ -321,7 +321,9 @@ def test_the_pages_that_a_search_found_are_links_that_give_nothing_away(alice, a
     image = make_pending(alice)
     Image.objects.filter(pk=image.pk).update(sources=HOSTILE)
     html = at_desk.get("/review/").content.decode()
-    link = '<a href="https://example.org/sign?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow" dir="auto">'
+    link = (
+        '<a href="https://example.org/sign?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow" dir="auto">'
+    )
     assert f"{link}&lt;b&gt;Signs&lt;/b&gt;</a>" in html
     for name in ("not encrypted", "runs", "with a password", "of nobody", "nowhere"):
         assert name not in html
