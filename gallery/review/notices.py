@@ -63,7 +63,7 @@ def note(step: ReviewStep, review: Review) -> Notice | None:
     )
 
 
-def _kind_of(step: ReviewStep) -> Kind | None:
+def _kind_of(step: ReviewStep) -> Notice.Kind | None:
     match step.to_status:
         case Status.QUARANTINED:
             return Kind.QUARANTINED
@@ -108,7 +108,7 @@ def _waiting(now: datetime) -> QuerySet[Notice]:
 
 
 def _due_owners(now: datetime) -> QuerySet[Notice, int]:
-    """Ids of the people who have a mail coming: nothing of theirs was decided just now, or it has waited long enough."""
+    """Ids of the people who have a mail coming: nothing of theirs was decided just now, or it waited long enough."""
     owners = _waiting(now).values("owner").annotate(first=Min("due_at"), last=Max("due_at"), born=Min("created_at"))
     ready = Q(last__lte=now) | Q(first__lte=now, born__lte=now - PATIENCE)
     return owners.filter(ready).order_by("first").values_list("owner", flat=True)

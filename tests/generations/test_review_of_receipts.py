@@ -145,7 +145,7 @@ def end(how, picture, ines, omar):
 
 @pytest.mark.parametrize("how", ["rejected", "appealed", "quarantined", "trashed", "purged"])
 def test_what_was_refused_or_is_gone_is_never_given_out_again(api, job, picture, ines, omar, how):
-    assert quote(api)["reusable"], "until then it is"
+    assert quote(api)["reuse"]["applied"], "until then it is"
     end(how, picture, ines, omar)  # between the quote and the wish
     made = create(api)
     assert (made["reused_from"], made["status"]) == (None, "queued")

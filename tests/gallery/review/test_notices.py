@@ -77,7 +77,8 @@ def test_a_refusal_is_mailed_with_its_statement_and_a_link_and_nothing_else(alic
         "Only you can see it.",
         "The picture shows a brand, a trademark or somebody else's work.",
         "Ground: Terms of use: rights of others, version 1",
-        'What happened: You asked for the picture to be published. A person looked at it. The reviewer wrote: "Remove the sign."',
+        "What happened: You asked for the picture to be published. A person looked at it.",
+        'The reviewer wrote: "Remove the sign."',
         "Decided by: people",
         "Money: The decision does not change what the picture cost",
         "You can appeal once, until ",
@@ -106,9 +107,9 @@ def test_each_decision_is_mailed_once_however_often_it_is_sent_or_asked(alice, i
 
 def test_nothing_is_stored_or_sent_of_a_decision_that_did_not_come_about(alice, ines, mailoutbox):
     image = make_pending(alice)
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         decide("reject", ines, image, reason="spam")
-        raise RuntimeError
+        transaction.set_rollback(True)
     notices.send_due(after())
     assert (states(), mailoutbox) == ([], [])
 
