@@ -158,7 +158,7 @@ def key_form(api_key: ApiKey, data: QueryDict | None) -> KeyForm:
 
 
 class ProfileForm(forms.Form):
-    """How somebody is called."""
+    """How somebody is called, and what they are told by mail."""
 
     name = forms.CharField(
         max_length=MAX_PERSON_NAME_CHARS,
@@ -166,4 +166,9 @@ class ProfileForm(forms.Form):
         label="Name",
         help_text="Shown to you and to the operators",
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    hears_of_approvals = forms.BooleanField(
+        required=False,
+        label="Email me when a picture of mine is approved",
+        help_text="Refusals and answers to appeals are always sent",
     )

@@ -218,11 +218,13 @@ def revoke_key(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
-    """How somebody is called, and how the pages look."""
-    form = ProfileForm(request.POST if request.method == "POST" else None, initial={"name": _person(request).name})
+    """How somebody is called, what they are told by mail, and how the pages look."""
+    user = _person(request)
+    initial = {"name": user.name, "hears_of_approvals": user.hears_of_approvals}
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial=initial)
     if form.is_valid():
         try:
-            profiles.rename_user(user=_person(request), name=form.cleaned_data["name"])
+            profiles.save_profile(user=user, **form.cleaned_data)
             messages.info(request, "Saved.")
             return redirect("accounts:profile")
         except ServiceError as error:

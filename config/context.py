@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from gallery.review.access import is_reviewer
 from generations import catalog
 
 # For pages of the floors below, which keep a model's id and know nothing of the catalogue.
@@ -23,4 +24,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "mail_is_printed": settings.ENVIRONMENT == "development" and settings.EMAIL_BACKEND == CONSOLE_MAIL,
         "model_labels": MODEL_LABELS,
         "review_mode": settings.REVIEW_MODE,
+        # Asked for the staff's pages alone, and only when the page does not know it already.
+        "reviews": lambda: is_reviewer(request.user),
     }

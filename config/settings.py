@@ -283,6 +283,7 @@ LEDGER_SECOND_PERSON_USD = env.str("LEDGER_SECOND_PERSON_USD", "50.00")
 # --- Mail ----------------------------------------------------------------------------------------
 
 vars().update(env.email_url("EMAIL_URL", "consolemail://"))
+EMAIL_TIMEOUT = 20  # seconds; a mail server that says nothing holds up nobody for longer
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <plantain@localhost>")
 
 # --- Upstream ------------------------------------------------------------------------------------
@@ -334,6 +335,7 @@ UPSTREAM_MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # a 4K PNG is about 25 MB, 33 MB
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 64)
 QUEUE_LIMIT = env.int("QUEUE_LIMIT", 2000)
 TRASH_DAYS = env.int("TRASH_DAYS", 30)  # 0: nothing goes by itself
+GROUNDING_RETENTION_DAYS = env.int("GROUNDING_RETENTION_DAYS", 30)
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 1)  # read by application servers; here only to warn
 LEASE_S = 30
 HEARTBEAT_S = 10

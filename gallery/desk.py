@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts.errors import NotFound
 from accounts.models import User
-from gallery.models import Appeal, Image, Reason, Report, Review, ReviewerSettings, ReviewStep
-from gallery.review import claims, exposure
+from gallery.models import Appeal, Image, ImageQuerySet, Reason, Report, Review, ReviewerSettings, ReviewStep
+from gallery.review import claims
 from gallery.review.access import name_of_reviewer
+from gallery.review.exposure import Seat
 from gallery.review.reports import reports_of
+from gallery.sources import Source, read
 from gallery.tiles import file_address, name_of, source_set
 
 IN_LIST = 100
@@ -104,6 +108,7 @@ class Exam:
     refused_before: int
     prompt: list[Part]
     hits: list[Hit]
+    sources: list[Source]
     past: list[Past]
     reports: list[Report]
     appeal: Appeal | None
@@ -111,17 +116,48 @@ class Exam:
     more_reasons: list[Reason]
     settings: ReviewerSettings
     reveals: int
+    waits_since: datetime
+    due_at: datetime
+    is_late: bool
     left_s: int  # of the claim
     is_appealed: bool
     needs_break: bool
 
 
-def queue_lines(reviewer: User, *, only_appeals: bool = False) -> list[QueueLine]:
-    """The pictures that this reviewer may decide, in the order of the queue, at most IN_LIST."""
-    now = timezone.now()
-    rows = claims.may_decide(reviewer)
+def waiting_for(seat: Seat, *, only_appeals: bool = False) -> list[Review]:
+    """What this reviewer may decide, in the order of the queue, at most IN_LIST; others may hold some of it."""
+    rows = claims.may_decide(seat.reviewer, avoided=seat.settings.avoided)
     if only_appeals:
         rows = rows.filter(source="appeal")
+    return list(rows[:IN_LIST])
+
+
+def claim_of(
+    seat: Seat, waiting: Sequence[Review], *, skipped: Sequence[str] = (), only_appeals: bool = False
+) -> Review | None:
+    """Hold the first of `waiting` that can be had, and of what waits behind it when the list is full."""
+    now = timezone.now()
+    free = [
+        review
+        for review in waiting
+        if review.holder_id(now) in (None, seat.reviewer.pk) and str(review.image.public_id) not in skipped
+    ]
+    review = claims.claim_first(free[: claims.TRIES], reviewer=seat.reviewer)
+    if review is None and len(waiting) == IN_LIST:
+        return next_for(seat, skipped=skipped, only_appeals=only_appeals)
+    return review
+
+
+def next_for(seat: Seat, *, skipped: Sequence[str] = (), only_appeals: bool = False) -> Review | None:
+    """Hold the first picture that waits and is free."""
+    source = "appeal" if only_appeals else ""
+    avoided = seat.settings.avoided
+    return claims.claim_next(reviewer=seat.reviewer, skipped=skipped, avoided=avoided, source=source)
+
+
+def queue_lines(waiting: Sequence[Review], reviewer: User) -> list[QueueLine]:
+    """The list beside the stage."""
+    now = timezone.now()
     return [
         QueueLine(
             id=str(review.image.public_id),
@@ -132,21 +168,21 @@ def queue_lines(reviewer: User, *, only_appeals: bool = False) -> list[QueueLine
             thumbnail=f"{file_address(review.image)}?variant=320",
             is_free=review.holder_id(now) in (None, reviewer.pk),
         )
-        for review in rows[:IN_LIST]
+        for review in waiting
     ]
 
 
-def examine(review: Review, reviewer: User) -> Exam:
-    """The picture of `review`, which the reviewer holds."""
-    image = Image.objects.select_related("blob", "owner").get(pk=review.image_id)
+def examine(held: Review, seat: Seat) -> Exam:
+    """The picture of the review that this reviewer holds, in two queries and one for reports. Raises NotFound."""
+    steps = _steps_of(held)
+    if not steps:
+        raise NotFound
+    review, before = steps[0].review, steps[0]
+    image = review.image
     reasons = list(Reason.objects.current())
-    settings = exposure.settings_of(reviewer)
-    reveals = exposure.reveals_of(reviewer)
-    before = Image.objects.filter(owner=image.owner).aggregate(
-        approved=Count("pk", filter=Q(review_status=Image.ReviewStatus.APPROVED)),
-        refused=Count("pk", filter=Q(review_status=Image.ReviewStatus.REJECTED)),
-    )
     is_appealed = image.review_status == Image.ReviewStatus.APPEALED
+    now = timezone.now()
+    waits_since, due_at = review.queued_at or now, review.due_at or now
     still = image.blob.still
     return Exam(
         review=review,
@@ -157,20 +193,24 @@ def examine(review: Review, reviewer: User) -> Exam:
         ratio=round(still.width / still.height, 4),
         source=SOURCES.get(review.source, review.source),
         owner=image.owner.name or "a maker without a name",
-        approved_before=before["approved"],
-        refused_before=before["refused"],
+        approved_before=before.owner_approved,
+        refused_before=before.owner_refused,
         prompt=mark_hits(image.prompt, review.rule_hits),
         hits=hits_of(review.rule_hits),
-        past=_past(review),
+        sources=read(image.sources),
+        past=_past(review, steps),
         reports=reports_of(review) if review.source == "report" else [],
-        appeal=Appeal.objects.filter(decision_id=review.decision_id).first() if is_appealed else None,
+        appeal=getattr(review.decision, "appeal", None) if is_appealed else None,
         reasons=reasons[:KEYED_REASONS],
         more_reasons=reasons[KEYED_REASONS:],
-        settings=settings,
-        reveals=reveals,
-        left_s=round((review.claimed_until - timezone.now()).total_seconds()) if review.claimed_until else 0,
+        settings=seat.settings,
+        reveals=seat.reveals,
+        waits_since=waits_since,
+        due_at=due_at,
+        is_late=due_at < now,
+        left_s=round((review.claimed_until - now).total_seconds()) if review.claimed_until else 0,
         is_appealed=is_appealed,
-        needs_break=reveals >= exposure.REVEALS_PER_HOUR,
+        needs_break=seat.needs_break,
     )
 
 
@@ -209,11 +249,33 @@ def hits_of(rule_hits: Sequence[dict[str, Any]]) -> list[Hit]:
     return sorted(hits, key=lambda hit: -hit.percent)
 
 
-def _past(review: Review) -> list[Past]:
+def _steps_of(review: Review) -> list[Any]:
+    """All steps of a review, each with all that the desk shows of its picture and, as `owner_...`, of its owner.
+
+    Read together in one statement: what is shown belongs to the version that the decision will name.
+    """
+    steps = ReviewStep.objects.filter(review=review).select_related(
+        *("actor", "reason", "review__image__owner", "review__image__blob__poster"), "review__decision__appeal"
+    )
+    owned = Image.objects.filter(owner_id=review.image.owner_id)
+    status = Image.ReviewStatus
+    return list(
+        steps.annotate(
+            owner_approved=_count(owned.filter(review_status=status.APPROVED)),
+            owner_refused=_count(owned.filter(review_status=status.REJECTED)),
+        ).order_by("version")
+    )
+
+
+def _count(images: ImageQuerySet) -> Coalesce:
+    return Coalesce(Subquery(images.order_by().values("owner").annotate(count=Count("pk")).values("count")), 0)
+
+
+def _past(review: Review, steps: Sequence[ReviewStep]) -> list[Past]:
     """What was done before, but for what a second person must not know: the proposals of this round."""
-    steps = ReviewStep.objects.filter(review=review).select_related("actor", "reason").order_by("version")
     if review.needs_two:
-        steps = steps.exclude(version__gt=review.round_version, verb__in=["approve", "reject", "quarantine", "undo"])
+        hidden = ("approve", "reject", "quarantine", "undo")
+        steps = [step for step in steps if step.version <= review.round_version or step.verb not in hidden]
     return [
         Past(
             what=VERBS.get(step.verb, step.verb),

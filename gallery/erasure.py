@@ -141,6 +141,7 @@ def purge_pictures(image_ids: list[int], *, owner: User, trashed_by: datetime | 
         prompt="",
         caption="",
         rule_hits=[],
+        sources=[],
         is_favourite=False,
         discloses_prompt=False,
         visibility=Image.Visibility.PRIVATE,

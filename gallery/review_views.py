@@ -1,6 +1,6 @@
 """Pages of the reviewers: the desk with its verbs, its settings and the figures; others do not find them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, cast
 from uuid import UUID
@@ -19,7 +19,7 @@ from accounts.models import User
 from gallery import desk
 from gallery.models import MAX_NOTE_CHARS, Reason, Review
 from gallery.review import claims, decisions, exposure, figures
-from gallery.review.access import is_reviewer
+from gallery.review.exposure import Seat
 
 SKIPPED = "review_skipped"  # in the session: pictures that were put off, the latest last
 MAX_SKIPPED = 50
@@ -28,16 +28,17 @@ View = Callable[..., HttpResponseBase]
 
 
 def for_reviewers(view: View) -> View:
-    """Whoever does not review finds nothing here. Failures are JSON for the desk's own script."""
+    """Gives the view the reviewer's seat; whoever does not review finds nothing. Failures are JSON for the script."""
 
     @never_cache
     @login_required
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not is_reviewer(_person(request)):
+        seat = exposure.seat_of(_person(request))
+        if seat is None:
             raise Http404
         try:
-            return view(request, *args, **kwargs)
+            return view(request, seat, *args, **kwargs)
         except ServiceError as error:
             if not _is_part(request):
                 raise
@@ -49,59 +50,75 @@ def for_reviewers(view: View) -> View:
 
 @for_reviewers
 @require_safe
-def desk_page(request: HttpRequest) -> HttpResponse:
+def desk_page(request: HttpRequest, seat: Seat) -> HttpResponse:
     """The first picture that waits and is free; the desk's script gets it alone, and says which ones it has."""
-    reviewer = _person(request)
-    skipped = _ids(request.GET.getlist("not")) if _is_part(request) else request.session.get(SKIPPED, [])
-    review = claims.claim_next(reviewer=reviewer, skipped=skipped)
-    if review is None and skipped and not _is_part(request):
+    if _is_part(request):
+        skipped = _ids(request.GET.getlist("not"))
+        review = desk.next_for(seat, skipped=skipped, only_appeals=_only_appeals(request))
+        return _show_part(request, seat, review)
+    only_appeals = _only_appeals(request)
+    waiting = desk.waiting_for(seat, only_appeals=only_appeals)
+    skipped = request.session.get(SKIPPED, [])
+    review = desk.claim_of(seat, waiting, skipped=skipped, only_appeals=only_appeals)
+    if review is None and skipped:
         request.session[SKIPPED] = []  # what was put off comes back when there is nothing else
-        review = claims.claim_next(reviewer=reviewer)
-    return _show(request, review)
+        review = desk.claim_of(seat, waiting, only_appeals=only_appeals)
+    return _show(request, seat, waiting, review)
 
 
 @for_reviewers
 @require_safe
-def desk_item(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def desk_item(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """The desk with one picture, which is claimed. Raises ClaimLost and what else a claim does."""
-    return _show(request, claims.claim(reviewer=_person(request), image_id=public_id))
-
-
-def _show(request: HttpRequest, review: Review | None) -> HttpResponse:
-    reviewer = _person(request)
     if _is_part(request):
-        if review is None:
-            return HttpResponse(status=204)
-        return render(request, "gallery/_exam.html", _exam_context(review, reviewer))
-    only_appeals = request.GET.get("only") == "appeals"
-    lines = desk.queue_lines(reviewer, only_appeals=only_appeals)
+        return _show_part(request, seat, claims.claim(reviewer=seat.reviewer, image_id=public_id))
+    waiting = desk.waiting_for(seat, only_appeals=_only_appeals(request))
+    listed = [review for review in waiting if review.image.public_id == public_id]
+    review = claims.claim_first(listed, reviewer=seat.reviewer)
+    # One that is not in the list, or that somebody holds: the claim itself knows why.
+    return _show(request, seat, waiting, review or claims.claim(reviewer=seat.reviewer, image_id=public_id))
+
+
+def _show_part(request: HttpRequest, seat: Seat, review: Review | None) -> HttpResponse:
+    if review is None:
+        return HttpResponse(status=204)
+    return render(request, "gallery/_exam.html", _exam_context(review, seat))
+
+
+def _show(request: HttpRequest, seat: Seat, waiting: Sequence[Review], review: Review | None) -> HttpResponse:
+    lines = desk.queue_lines(waiting, seat.reviewer)
     context = {
+        "reviews": True,
         "lines": lines,
-        "only_appeals": only_appeals,
+        "only_appeals": _only_appeals(request),
         "oldest": min((line.waits_since for line in lines), default=None),
         "is_cut": len(lines) == desk.IN_LIST,
         "late": sum(line.is_late for line in lines),
-        "settings": exposure.settings_of(reviewer),
+        "settings": seat.settings,
         "undoable": request.session.pop(UNDOABLE, None),
-        **(_exam_context(review, reviewer) if review else {}),
+        **(_exam_context(review, seat) if review else {}),
     }
     return render(request, "gallery/review.html", context)
 
 
-def _exam_context(review: Review, reviewer: User) -> dict[str, Any]:
-    return {"exam": desk.examine(review, reviewer), "max_note_chars": MAX_NOTE_CHARS, "now": timezone.now()}
+def _exam_context(review: Review, seat: Seat) -> dict[str, Any]:
+    return {"exam": desk.examine(review, seat), "max_note_chars": MAX_NOTE_CHARS, "now": timezone.now()}
+
+
+def _only_appeals(request: HttpRequest) -> bool:
+    return request.GET.get("only") == "appeals"
 
 
 @for_reviewers
 @require_POST
-def decide(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def decide(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """Approve, refuse, send on or quarantine; then the next picture."""
     verb = request.POST.get("verb", "")
     if verb not in decisions.OUTCOMES:
         raise InvalidInput.of("verb", "There is no such decision.")
     step = decisions.decide(
         verb=verb,
-        reviewer=_person(request),
+        reviewer=seat.reviewer,
         image_id=public_id,
         version=_version(request),
         reason=request.POST.get("reason", "") if verb in ("reject", "quarantine") else "",
@@ -115,9 +132,9 @@ def decide(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @for_reviewers
 @require_POST
-def undo(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def undo(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """Take back one's last decision, and show its picture again."""
-    step = decisions.undo(reviewer=_person(request), image_id=public_id, version=_version(request))
+    step = decisions.undo(reviewer=seat.reviewer, image_id=public_id, version=_version(request))
     if _is_part(request):
         return JsonResponse({"version": step.version})
     return redirect("gallery:review_item", public_id=public_id)
@@ -125,9 +142,9 @@ def undo(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @for_reviewers
 @require_POST
-def claim(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def claim(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """Hold the picture longer, as long as somebody works at it."""
-    review = claims.claim(reviewer=_person(request), image_id=public_id)
+    review = claims.claim(reviewer=seat.reviewer, image_id=public_id)
     if _is_part(request):
         left_s = (review.claimed_until - timezone.now()).total_seconds() if review.claimed_until else 0
         return JsonResponse({"left_s": round(left_s), "version": review.version})
@@ -136,9 +153,9 @@ def claim(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @for_reviewers
 @require_POST
-def skip(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def skip(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """Put a picture off: it is free for others, and comes back when there is nothing else."""
-    claims.release(reviewer=_person(request), image_id=public_id)
+    claims.release(reviewer=seat.reviewer, image_id=public_id)
     skipped = [*request.session.get(SKIPPED, []), str(public_id)]
     request.session[SKIPPED] = skipped[-MAX_SKIPPED:]
     return HttpResponse(status=204) if _is_part(request) else redirect("gallery:review")
@@ -146,7 +163,7 @@ def skip(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @for_reviewers
 @require_POST
-def back(request: HttpRequest) -> HttpResponse:
+def back(request: HttpRequest, seat: Seat) -> HttpResponse:
     """To the picture that was put off last."""
     skipped = list(request.session.get(SKIPPED, []))
     if not skipped:
@@ -157,20 +174,19 @@ def back(request: HttpRequest) -> HttpResponse:
 
 @for_reviewers
 @require_POST
-def reveal(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def reveal(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
     """Note that a picture was uncovered; answers whether it is time for a break."""
-    count = exposure.note_reveal(user=_person(request), image_id=public_id)
+    count = exposure.note_reveal(user=seat.reviewer, image_id=public_id)
     return JsonResponse({"reveals": count, "needs_break": count >= exposure.REVEALS_PER_HOUR})
 
 
 @for_reviewers
 @require_http_methods(["GET", "HEAD", "POST"])
-def desk_settings(request: HttpRequest) -> HttpResponse:
+def desk_settings(request: HttpRequest, seat: Seat) -> HttpResponse:
     """How this reviewer wants the desk, and which categories they do not want to see."""
-    reviewer = _person(request)
     if request.method == "POST":
         exposure.save_settings(
-            user=reviewer,
+            user=seat.reviewer,
             blurs="blurs" in request.POST,
             is_grey="is_grey" in request.POST,
             has_single_keys="has_single_keys" in request.POST,
@@ -179,16 +195,16 @@ def desk_settings(request: HttpRequest) -> HttpResponse:
         )
         messages.success(request, "Saved.")
         return redirect("gallery:review_settings")
-    settings = exposure.settings_of(reviewer)
-    context = {"settings": settings, "categories": Reason.objects.current(), "reveals": exposure.reveals_of(reviewer)}
+    categories = Reason.objects.current()
+    context = {"reviews": True, "settings": seat.settings, "categories": categories, "reveals": seat.reveals}
     return render(request, "gallery/review_settings.html", context)
 
 
 @for_reviewers
 @require_safe
-def review_figures(request: HttpRequest) -> HttpResponse:
+def review_figures(request: HttpRequest, seat: Seat) -> HttpResponse:
     """How long pictures wait, how often rules are right, and how much each reviewer had to see; nobody's speed."""
-    return render(request, "gallery/review_figures.html", {"figures": figures.figures()})
+    return render(request, "gallery/review_figures.html", {"reviews": True, "figures": figures.figures()})
 
 
 def _version(request: HttpRequest) -> int:

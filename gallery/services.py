@@ -33,6 +33,7 @@ from gallery.imaging import (
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Garbage, Image
 from gallery.review.owners import note_new_words
 from gallery.screening.rules import admit
+from gallery.sources import keepable
 from gallery.video import VideoFacts
 
 log = structlog.get_logger(__name__)
@@ -93,10 +94,11 @@ def add_image(
     kind: str = "image",
     poster: ImageFacts | None = None,
     rule_hits: Sequence[Mapping[str, Any]] = (),
+    sources: Sequence[Mapping[str, object]] = (),
 ) -> Image:
     """Give `owner` a picture whose bytes `keep_picture` has kept, or a clip and its poster that `keep_clip` has kept.
 
-    Images of identical bytes share one blob.
+    Images of identical bytes share one blob. `sources` are what a search brought, as `sources.keepable` reads them.
 
     Precondition: an open transaction, the one that charges for the picture, and its caller starts
     `tasks.make_renditions` when it is committed.
@@ -118,9 +120,15 @@ def add_image(
         honours_image_size=honours_image_size,
         source_reference=source_reference,
         rule_hits=[dict(hit) for hit in rule_hits],
+        sources=keepable(sources),
     )
     search.index([image])
     return image
+
+
+def forget_sources(images: Iterable[int]) -> None:
+    """What a search brought for these pictures is dropped; `images` are their keys."""
+    Image.objects.filter(pk__in=images).exclude(sources=[]).update(sources=[])
 
 
 def add_upload(*, owner: User, file: File) -> Image:

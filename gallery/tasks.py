@@ -6,8 +6,15 @@ from celery import shared_task
 from accounts.errors import ServiceError
 from gallery import renditions
 from gallery.models import Blob
+from gallery.review import notices
 
 log = structlog.get_logger(__name__)
+
+
+@shared_task(name="gallery.send_notices", lane="renditions", is_wake_up=True)
+def send_notices() -> None:
+    """Mail what owners are to be told of decisions; the sweeper sends this message as long as there is any."""
+    notices.send_due()
 
 
 @shared_task(name="gallery.make_renditions", lane="renditions")

@@ -92,6 +92,7 @@ def _profile(user: User) -> dict[str, Any]:
         "id": user.public_id,
         "email": user.email,
         "name": user.name,
+        "hears_of_approvals": user.hears_of_approvals,
         "plan": user.plan.name,
         "is_staff": user.is_staff,
         "created_at": user.created_at,

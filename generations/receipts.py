@@ -24,7 +24,7 @@ from django.utils import timezone
 from accounts.errors import NotFound
 from accounts.ledger import format_usd
 from accounts.models import Price, Transfer, User
-from gallery.models import Image
+from gallery.models import Image, ReviewStep
 from gallery.storage import is_whole
 from generations.models import Attempt, Generation, Output
 from generations.spec import GenerationSpec, canonical_json
@@ -53,7 +53,8 @@ class Cost:
 def receipt_of(*, user: User, public_id: UUID | str) -> bytes:
     """The signed receipt of one of the user's own pictures, as JSON. Raises NotFound, also for what no job has made."""
     rows = Image.objects.owned_by(user).select_related(
-        *("blob", "output__attempt", "output__generation__price", "output__generation__api_key")
+        *("blob", "output__attempt", "output__generation__price", "output__generation__api_key"),
+        "review__decision__reason",
     )
     image = rows.filter(public_id=public_id).first()
     if image is None or not hasattr(image, "output"):
@@ -99,6 +100,7 @@ def describe(user: User, image: Image) -> dict[str, Any]:
         "price": _price(generation.price),
         "transfers": [_transfer(move) for move in moves],
         "cost": _cost(cost_of(output, moves)),
+        "review": {"state": image.review_status, "decision": _decision(image)},
     }
 
 
@@ -151,6 +153,24 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "upstream_request_id": attempt.upstream_request_id or None,
         "elapsed_ms": attempt.elapsed_ms,
         "sent_at": _moment(attempt.sent_at),
+    }
+
+
+def _decision(image: Image) -> dict[str, Any] | None:
+    """What the review has decided, by which policy and when; not by whom, and not in which words."""
+    review = getattr(image, "review", None)
+    return _told_decision(review.decision) if review is not None and review.decision is not None else None
+
+
+def _told_decision(step: ReviewStep) -> dict[str, Any]:
+    return {
+        "version": step.version,
+        "outcome": step.to_status,
+        "reason": step.reason.code if step.reason else None,
+        "reason_version": step.reason.version if step.reason else None,
+        "policy_version": step.policy_version,
+        "is_automated": step.is_automated,
+        "decided_at": _moment(step.created_at),
     }
 
 
@@ -249,7 +269,7 @@ def disagreements(receipt: dict[str, Any]) -> list[str]:
     for move_id, present_move in present.items():
         if move_id not in told and present_move.created_at < known_until:
             found.append(f"The ledger has a {present_move.code} {move_id} that the receipt does not tell.")
-    return found + _picture_disagreements(generation, receipt)
+    return found + _review_disagreements(receipt) + _picture_disagreements(generation, receipt)
 
 
 def later_moves(receipt: dict[str, Any]) -> list[str]:
@@ -258,6 +278,18 @@ def later_moves(receipt: dict[str, Any]) -> list[str]:
     told = {move["id"] for move in receipt["transfers"]}
     later = [move for move in map(_transfer, moves_of(generation.user, generation)) if move["id"] not in told]
     return [f"{move['code']} of {move['amount']} USD at {move['created_at']}" for move in later]
+
+
+def _review_disagreements(receipt: dict[str, Any]) -> list[str]:
+    """A decision that is told must stand in the log; later ones are no disagreement. Older receipts tell of none."""
+    told = receipt.get("review", {}).get("decision")
+    if told is None:
+        return []
+    steps = ReviewStep.objects.filter(review__image__public_id=receipt["image"]["id"], version=told["version"])
+    step = steps.select_related("reason").first()
+    if step is not None and _told_decision(step) == told:
+        return []
+    return ["The log of the review does not have the decision as the receipt tells it."]
 
 
 def _picture_disagreements(generation: Generation, receipt: dict[str, Any]) -> list[str]:

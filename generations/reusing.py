@@ -13,16 +13,23 @@ from django.utils import timezone
 
 from accounts.closing import refuse_closed
 from accounts.models import ApiKey, User
+from gallery.models import Image
 from generations import events
 from generations.models import Generation, GenerationQuerySet, Status
 from generations.spec import GenerationSpec
 
-KEPT = Count("outputs", filter=Q(outputs__is_draft=False, outputs__image__trashed_at=None))
+# What was refused or shut away is not given out once more, also while an appeal against that is open.
+_REFUSED = (Image.ReviewStatus.REJECTED, Image.ReviewStatus.APPEALED, Image.ReviewStatus.QUARANTINED)
+KEPT = Count(
+    "outputs",
+    filter=Q(outputs__is_draft=False, outputs__image__trashed_at=None) & ~Q(outputs__image__review_status__in=_REFUSED),
+)
 CANDIDATES = 20
 
 
 def find_reusable(*, user: User, spec: GenerationSpec, ignore_case: bool = False) -> Generation | None:
-    """The newest generation that has all of this wish's pictures, none in the trash; else one that is making them.
+    """The newest generation that has all of this wish's pictures, none in the trash, refused or shut away; else one
+    that is making them.
 
     With `ignore_case` the texts may differ in case too: good enough for an offer to a person.
     """
@@ -35,8 +42,12 @@ def find_reusable(*, user: User, spec: GenerationSpec, ignore_case: bool = False
 def _complete(alike: GenerationQuerySet, spec: GenerationSpec) -> Generation | None:
     # The newest ones only: somebody who throws away all of a hundred pictures of one wish wants another one.
     newest = alike.filter(status=Status.SUCCEEDED).order_by("-pk").values("pk")[:CANDIDATES]
-    kept = Generation.objects.filter(pk__in=list(newest.values_list("pk", flat=True))).annotate(kept=KEPT)
-    return kept.filter(kept=spec.count).order_by("-pk").first()
+    kept = _has_all(Generation.objects.filter(pk__in=list(newest.values_list("pk", flat=True))), spec)
+    return kept.order_by("-pk").first()
+
+
+def _has_all(generations: GenerationQuerySet, spec: GenerationSpec) -> GenerationQuerySet:
+    return generations.annotate(kept=KEPT).filter(kept=spec.count)
 
 
 def _in_progress(alike: GenerationQuerySet) -> Generation | None:
@@ -67,6 +78,8 @@ def answer(
             not origin.is_terminal and origin.cancel_requested_at
         ):
             return None
+        if origin.is_terminal and not _has_all(Generation.objects.filter(pk=origin.pk), spec).exists():
+            return None  # its picture was refused or thrown away at this very moment
         generation = _write(origin, spec, source, api_key, rule_hits)
         refuse_closed(user)
         remember(generation)

@@ -5,12 +5,13 @@ row that nobody holds): the first UPDATE locks the row and decides; 0 rows mean 
 Locks are taken in the order generation, usage, wallet everywhere, so that PostgreSQL finds no deadlock.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts import ledger, quotas
@@ -21,6 +22,7 @@ from gallery.models import Image
 from gallery.tasks import make_renditions
 from gallery.video import VideoFacts
 from generations import catalog, events
+from generations.background import evidence_of
 from generations.leases import LeaseLost
 from generations.models import Attempt, Evidence, Generation, GenerationQuerySet, Output, Status
 from generations.outcomes import OUTCOMES
@@ -165,7 +167,7 @@ def succeed(rows: GenerationQuerySet, generation: Generation, spec: GenerationSp
     """
     waiting = [
         (attempt, Picture.from_json(document))
-        for attempt in generation.attempts.filter(run=generation.run).order_by("slot", "number")
+        for attempt in _grounded(generation.attempts.filter(run=generation.run).order_by("slot", "number"))
         for document in attempt.pictures
     ]
     delivered = [(attempt, picture) for attempt, picture in waiting if not picture.is_draft][: spec.count]
@@ -184,6 +186,11 @@ def succeed(rows: GenerationQuerySet, generation: Generation, spec: GenerationSp
         generation.attempts.filter(run=generation.run).update(pictures=[])
         _end_reusers(generation, Status.SUCCEEDED, text=text, version=F("version") + 2)
         _announce(generation)
+
+
+def _grounded(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
+    """With what a search brought for each, without the search engine's own HTML."""
+    return attempts.select_related("evidence").defer("evidence__rendered_content", "evidence__queries")
 
 
 def fail(rows: GenerationQuerySet, generation: Generation, *, code: str, detail: str = "") -> None:
@@ -225,7 +232,14 @@ def _hold_of(generation: Generation) -> Transfer:
 
 
 def _add_output(generation: Generation, spec: GenerationSpec, attempt: Attempt, picture: Picture, index: int) -> None:
-    image = _add_image(generation, spec, picture, caption="" if picture.is_draft else attempt.text)
+    evidence = None if picture.is_draft else evidence_of(attempt)
+    image = _add_image(
+        generation,
+        spec,
+        picture,
+        caption="" if picture.is_draft else attempt.text,
+        sources=evidence.sources if evidence else (),
+    )
     Output.objects.create(
         generation=generation,
         attempt=attempt,
@@ -256,7 +270,9 @@ def _judge(picture: Picture, spec: GenerationSpec) -> catalog.Honoured:
     return catalog.honours(facts.width, facts.height, spec.aspect_ratio, spec.image_size, model_id=spec.model)
 
 
-def _add_image(generation: Generation, spec: GenerationSpec, picture: Picture, *, caption: str) -> Image:
+def _add_image(
+    generation: Generation, spec: GenerationSpec, picture: Picture, *, caption: str, sources: Sequence[dict[str, Any]]
+) -> Image:
     honoured = _judge(picture, spec)
     return gallery.add_image(
         owner=generation.user,
@@ -264,6 +280,7 @@ def _add_image(generation: Generation, spec: GenerationSpec, picture: Picture, *
         poster=picture.poster,
         prompt=generation.prompt,
         rule_hits=generation.rule_hits,
+        sources=sources,
         model=generation.model,
         caption=caption,
         aspect_ratio=spec.aspect_ratio,

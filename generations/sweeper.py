@@ -5,15 +5,19 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import erasure as pictures
 from gallery import storage
+from gallery.review import notices
+from gallery.services import forget_sources
+from gallery.tasks import send_notices
 from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
-from generations.models import Generation, IdempotencyKey, Status
+from generations.models import Evidence, Generation, IdempotencyKey, Output, Status
 from generations.tasks import make_export, run_generation
 
 log = structlog.get_logger(__name__)
@@ -37,6 +41,7 @@ class Swept:
     exports_removed: int = 0
     accounts_erased: int = 0
     pictures_purged: int = 0
+    searches_dropped: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -51,6 +56,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.exports_removed = sweep_exports(timezone.now())
     swept.accounts_erased = erasure.erase_due()
     swept.pictures_purged = pictures.purge_overdue(timezone.now())
+    swept.searches_dropped = drop_searches(timezone.now())
     return swept
 
 
@@ -65,6 +71,19 @@ def sweep_exports(now: datetime) -> int:
         return 0
 
 
+def drop_searches(now: datetime) -> int:
+    """What searches brought, after GROUNDING_RETENTION_DAYS: the evidence of jobs, and what pictures copied of it."""
+    old = Evidence.objects.filter(created_at__lt=now - timedelta(days=settings.GROUNDING_RETENTION_DAYS))
+    ids = list(old.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    if not ids:
+        return 0
+    with transaction.atomic():
+        outputs = Output.objects.filter(attempt__evidence__in=ids)
+        forget_sources(list(outputs.values_list("image_id", flat=True)))
+        Evidence.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
 def sweep_jobs(*, resend_after_s: float) -> Swept:
     """The part that a waiting user feels: abandoned leases, unsent wake-ups, queue timeouts."""
     swept = Swept()
@@ -75,6 +94,8 @@ def sweep_jobs(*, resend_after_s: float) -> Swept:
             events.publish(generation.pk)
     swept.timed_out = _fail_overdue(now)
     swept.woken = wake(timezone.now(), resend_after_s=resend_after_s)
+    if notices.is_any_due(timezone.now()):
+        send_notices.delay()
     if swept.leases_expired or swept.timed_out:
         log.warning("swept", **asdict(swept))
     return swept

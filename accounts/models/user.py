@@ -43,6 +43,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_guest = models.BooleanField(default=False)  # on trial, known by a session alone (guests.py)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     credited_month = models.CharField(max_length=7, blank=True, default="")  # the last "2026-11" whose plan credit came
+    hears_of_approvals = models.BooleanField(default=True)  # by mail; what restricts somebody is always told
     onboarding_dismissed_at = models.DateTimeField(null=True, blank=True)  # the first steps are put away for good
     # The owner has asked for it; until then signing in keeps the account (closing.py).
     erase_at = models.DateTimeField(null=True, blank=True)

@@ -7,6 +7,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.errors import FieldError, InvalidInput
+from gallery import sources
 from gallery.api.serializers import QueryParameters, image_body
 from gallery.models import MAX_APPEAL_CHARS, MAX_NOTE_CHARS, Image, Review, Statement
 from gallery.review import statements
@@ -122,6 +123,7 @@ def review_body(review: Review, request: Any) -> dict[str, Any]:
         "title": image.title,
         "alt_text": image.alt_text,
         "rule_hits": review.rule_hits,
+        "sources": [{"uri": source.uri, "name": source.name} for source in sources.read(image.sources)],
         "url": image_body(image, request)["url"],
     }
 
@@ -143,6 +145,9 @@ class ReviewSerializer(serializers.Serializer[Review]):
     title = serializers.CharField(allow_blank=True)
     alt_text = serializers.CharField(allow_blank=True)
     rule_hits = serializers.ListField(child=serializers.DictField(), help_text="What screening found, with its spans.")
+    sources = serializers.ListField(
+        child=serializers.DictField(), help_text="Pages that a search found for it, `uri` and `name`; third-party text."
+    )
     url = serializers.URLField(help_text="The original's bytes; answers are not to be kept.")
 
 

@@ -1,5 +1,6 @@
 from gallery.models.collections import MAX_NAME_CHARS as MAX_COLLECTION_NAME_CHARS
 from gallery.models.collections import Collection, CollectionItem
+from gallery.models.notices import Notice
 from gallery.models.pictures import (
     HIDDEN_KINDS,
     MAX_ALT_TEXT_CHARS,
@@ -50,6 +51,7 @@ __all__ = [
     "Garbage",
     "Image",
     "ImageQuerySet",
+    "Notice",
     "Reason",
     "Rendition",
     "Report",

@@ -229,6 +229,7 @@ class Image(models.Model):
     honours_image_size = models.BooleanField(default=True)
     source_reference = models.CharField(max_length=100, blank=True, db_index=True)
     rule_hits = models.JSONField(default=list, blank=True)  # of the prompt filter when it was asked for, masked
+    sources = models.JSONField(default=list, blank=True)  # pages that a search found for it (sources.py), for a while
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
     # Part of the public address while `is_public` without regard to the trash; the next time there is another one.

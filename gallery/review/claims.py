@@ -3,7 +3,7 @@
 Nothing ends a lease but time, its holder or a decision; when a reviewer dies, the picture is free after CLAIM.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -38,15 +38,28 @@ def claim(*, reviewer: User, image_id: UUID | str, takes_over: bool = False) -> 
             _take_over(review, reviewer)
     if not _hold(review, reviewer):
         raise _held(User.objects.filter(claimed_reviews=review).first())
-    return get_review(image_id)
+    return review
 
 
-def claim_next(*, reviewer: User, skipped: Collection[UUID | str] = ()) -> Review | None:
-    """Hold the first picture of the queue that this reviewer may decide and nobody holds; None when there is none."""
-    for review in list(queue_of(reviewer).exclude(image__public_id__in=skipped)[:TRIES]):
-        if _hold(review, reviewer):
-            return get_review(review.image.public_id)
-    return None
+def claim_next(
+    *,
+    reviewer: User,
+    skipped: Collection[UUID | str] = (),
+    avoided: Collection[str] | None = None,
+    source: str = "",
+) -> Review | None:
+    """Hold the first picture of the queue that this reviewer may decide and nobody holds; None when there is none.
+
+    `avoided` are the categories that they do not want to see, for who knows them already; with `source` only what
+    waits for that reason.
+    """
+    waiting = queue_of(reviewer, avoided=avoided).exclude(image__public_id__in=skipped)
+    return claim_first((waiting.filter(source=source) if source else waiting)[:TRIES], reviewer=reviewer)
+
+
+def claim_first(reviews: Iterable[Review], *, reviewer: User) -> Review | None:
+    """Hold the first of these that can still be had, as it was read; all are such as `queue_of` lets them take."""
+    return next((review for review in reviews if _hold(review, reviewer)), None)
 
 
 def release(*, reviewer: User, image_id: UUID | str) -> None:
@@ -55,14 +68,14 @@ def release(*, reviewer: User, image_id: UUID | str) -> None:
     Review.objects.filter(pk=review.pk, claimed_by=reviewer).update(claimed_by=None, claimed_until=None)
 
 
-def queue_of(reviewer: User) -> ReviewQuerySet:
+def queue_of(reviewer: User, *, avoided: Collection[str] | None = None) -> ReviewQuerySet:
     """What this reviewer may take now: waiting, free or theirs, not their own, and of no category they avoid."""
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_by=reviewer)
-    return may_decide(reviewer).filter(free)
+    return may_decide(reviewer, avoided=avoided).filter(free)
 
 
-def may_decide(reviewer: User) -> ReviewQuerySet:
+def may_decide(reviewer: User, *, avoided: Collection[str] | None = None) -> ReviewQuerySet:
     """What waits for somebody like this reviewer, whoever holds it."""
     waiting = Review.objects.waiting().filter(image__trashed_at=None).exclude(image__owner=reviewer)
     mine = ReviewStep.objects.filter(review=OuterRef("pk"), actor=reviewer, undone_by=None)
@@ -74,7 +87,7 @@ def may_decide(reviewer: User) -> ReviewQuerySet:
         Q(image__review_status="appealed") & Exists(refused)
     )
     waiting = waiting.exclude(Exists(handed_on)).select_related("image__blob")
-    for code in avoided_by(reviewer):
+    for code in avoided_by(reviewer) if avoided is None else avoided:
         waiting = waiting.exclude(categories__contains=f"|{code}|")
     return waiting
 
@@ -116,12 +129,13 @@ def _held(holder: User | None) -> ClaimLost:
 def _hold(review: Review, reviewer: User) -> bool:
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_by=reviewer)
-    # The race of reviewers who open the same picture: the row is one's, the others see no row.
-    return bool(
-        Review.objects.filter(free, pk=review.pk, version=review.version, queued_at__isnull=False).update(
-            claimed_by=reviewer, claimed_until=now + CLAIM
-        )
-    )
+    # The race of reviewers who open the same picture: the row is one's, the others see no row. It is of the version
+    # that was read, so nothing else of it has changed.
+    rows = Review.objects.filter(free, pk=review.pk, version=review.version, queued_at__isnull=False)
+    if not rows.update(claimed_by=reviewer, claimed_until=now + CLAIM):
+        return False
+    review.claimed_by, review.claimed_until = reviewer, now + CLAIM
+    return True
 
 
 def _take_over(review: Review, reviewer: User) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.errors import Conflict, InvalidInput, NotFound, ServiceError
 from accounts.models import User
 from gallery.models import MAX_NOTE_CHARS, Image, Reason, Review, ReviewStep
+from gallery.review import notices
 from gallery.review.claims import CLAIM, refuse_involved, refuse_lost_claim
 from gallery.review.statements import state_reasons
 from gallery.review.steps import (
@@ -79,7 +80,8 @@ def decide(
     """One decision over one picture. Where two people must agree, the first one is a proposal that only they see.
 
     1. the picture waits, nobody else holds it, and the reviewer is not involved; 2. proposal or decision; 3. for a
-    refusal, the statement of reasons. Raises NotFound, InvalidInput (reason, note), ReviewConflict, ClaimLost,
+    refusal, the statement of reasons; and the owner's notice of a decision, mailed when it can no longer be taken
+    back. Raises NotFound, InvalidInput (reason, note), ReviewConflict, ClaimLost,
     SecondPersonNeeded and Conflict.
     """
     note = _checked_note(note)
@@ -259,6 +261,7 @@ def _decide(review: Review, verb: str, reviewer: User, reason: Reason | None, no
     is_upheld = step.from_status == Status.APPEALED and outcome == Status.REJECTED
     if outcome in (Status.REJECTED, Status.QUARANTINED) and not is_upheld:
         state_reasons(step, review)
+    notices.note(step, review)
     return step
 
 

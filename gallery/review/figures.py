@@ -85,7 +85,8 @@ def figures() -> ReviewFigures:
         overdue=Count("pk", filter=Q(due_at__lt=now)),
         oldest=Min("queued_at"),
     )
-    waits = _waits(now)
+    decided = _decided(now - PRECISION_WINDOW)
+    waits = _waits([step for step in decided if step.created_at > now - DECIDED_WINDOW])
     return ReviewFigures(
         waiting=queue["waiting"],
         waiting_high_risk=queue["high"],
@@ -96,7 +97,7 @@ def figures() -> ReviewFigures:
         decided_late=sum(wait > sla for wait, sla in waits),
         p50_s=quantile([wait for wait, _ in waits], 0.5),
         p90_s=quantile([wait for wait, _ in waits], 0.9),
-        rules=_rules(now),
+        rules=_rules(decided),
         exposure=_exposure(now),
     )
 
@@ -123,22 +124,22 @@ def _decided(since: datetime) -> list[ReviewStep]:
     return list(steps.only(*columns).order_by("-pk")[:MAX_DECIDED])
 
 
-def _waits(now: datetime) -> list[tuple[float, float]]:
-    """Of each decision of the last day: how long it took, and how long it might have."""
+def _waits(decided: Sequence[ReviewStep]) -> list[tuple[float, float]]:
+    """Of each decision: how long it took, and how long it might have."""
     return [
         (
             (step.created_at - step.queued_at_before).total_seconds(),
             (HIGH_RISK_SLA if step.risk_before >= HIGH_RISK else SLA).total_seconds(),
         )
-        for step in _decided(now - DECIDED_WINDOW)
+        for step in decided
         if step.queued_at_before
     ]
 
 
-def _rules(now: datetime) -> list[RuleFigures]:
+def _rules(decided: Sequence[ReviewStep]) -> list[RuleFigures]:
     marked: Counter[str] = Counter()
     upheld: Counter[str] = Counter()
-    for step in _decided(now - PRECISION_WINDOW):
+    for step in decided:
         for rule in {f"{hit.get('rule', '')} v{hit.get('version', '')}" for hit in step.rule_hits}:
             marked[rule] += 1
             upheld[rule] += step.to_status != "approved"

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -61,14 +62,17 @@ def token_of(viewer: User | AnonymousUser, address: str) -> str:
 
 def reports_of(review: Review) -> list[Report]:
     """What is said against it since it was last approved."""
-    approval = _approval_of(review)
-    return list(Report.objects.filter(approval=approval).select_related("reason")) if approval else []
+    return list(Report.objects.filter(approval=_approvals_of(review).values("pk")[:1]).select_related("reason"))
 
 
 def _approval_of(review: Review) -> ReviewStep | None:
     """The step that made it public last: what was said before that has been looked at."""
+    return _approvals_of(review).first()
+
+
+def _approvals_of(review: Review) -> QuerySet[ReviewStep]:
     steps = ReviewStep.objects.filter(review=review, verb="approve", to_status=Status.APPROVED, undone_by=None)
-    return steps.order_by("-version").first()
+    return steps.order_by("-version")
 
 
 def _refuse_too_many(reporter: str) -> None:

@@ -4,14 +4,16 @@ import re
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.utils import timezone
 
 from gallery.desk import Part, mark_hits
-from gallery.models import Reveal, Review, ReviewerSettings, ReviewStep
-from gallery.review import claims, owners
+from gallery.models import Image, Reveal, Review, ReviewerSettings, ReviewStep
+from gallery.review import claims, owners, reports
 from tests.gallery.pictures import encode_picture, keep_image
 from tests.gallery.review.desk import decide, make_pending, make_reviewer, review_of, state_of
+from tests.people import client_with, make_key
 
 pytestmark = pytest.mark.django_db
 HIT = {"rule": "brands", "version": 41, "class": "trademark", "start": 2, "end": 7, "score": 0.81, "action": "flag"}
@@ -208,16 +210,79 @@ def test_the_bytes_of_what_waits_are_for_reviewers_and_never_kept(alice, bob, in
     assert at_desk.get(address).status_code == 200
 
 
-def test_the_desk_costs_the_same_however_much_waits(alice, at_desk, ines, django_assert_max_num_queries):
-    for _ in range(2):
-        make_pending(alice, rule_hits=[HIT])
-    at_desk.get("/review/")
-    with django_assert_max_num_queries(20) as few:
-        at_desk.get("/review/")
-    for _ in range(5):
-        make_pending(alice, rule_hits=[HIT])
-    with django_assert_max_num_queries(len(few)):
-        assert len(at_desk.get("/review/").content) < 50_000
+QUERIES = 8  # of a page, whatever it shows
+SCRIPT = {"headers": {"HX-Request": "true"}}
+
+
+@pytest.mark.parametrize("count", [1, 50])
+@pytest.mark.parametrize("kind", ["request", "report", "appeal", "second_look"])
+def test_the_desk_takes_eight_queries_however_much_waits(
+    alice, bob, ines, omar, at_desk, settings, count, kind, django_assert_max_num_queries
+):
+    settings.REPORTS_TO_REVIEW = 1
+    images = [make_pending(alice, rule_hits=[HIT]) for _ in range(count)]
+    first = images[0]
+    match kind:
+        case "report":
+            decide("approve", omar, first)
+            reports.report(viewer=bob, address="", public_id=first.public_id, reason="spam", note="Look.")
+        case "appeal":
+            decide("reject", omar, first, reason="trademark")
+            owners.appeal(owner=alice, public_id=first.public_id, text="It is mine.")
+        case "second_look":
+            decide("reject", omar, first, reason="extremism")
+    Review.objects.filter(image=first).update(risk=100)
+    with django_assert_max_num_queries(QUERIES):
+        page = at_desk.get("/review/").content
+    assert f'data-id="{first.public_id}" data-version'.encode() in page
+    assert len(page) < 51_200
+    with django_assert_max_num_queries(QUERIES):
+        assert at_desk.get(f"/review/{first.public_id}/").status_code == 200
+    with django_assert_max_num_queries(QUERIES):
+        assert f'data-id="{first.public_id}"' in at_desk.get("/review/", **SCRIPT).content.decode()
+    with django_assert_max_num_queries(QUERIES + 2):  # and the two of the test's own savepoint
+        assert at_desk.get(f"/review/{first.public_id}/", **SCRIPT).status_code == 200
+
+
+@pytest.mark.parametrize("count", [1, 50])
+@pytest.mark.parametrize("address", ["/review/settings/", "/review/figures/"])
+def test_settings_and_figures_take_eight_queries(alice, ines, at_desk, count, address, django_assert_max_num_queries):
+    images = [make_pending(alice, rule_hits=[HIT]) for _ in range(count)]
+    reviewers = [ines, *(make_reviewer(f"reviewer{index}") for index in range(3))]
+    for index, image in enumerate(images[: count - 1]):
+        Reveal.objects.create(user=reviewers[index % 4], review=review_of(image))
+        decide("approve", reviewers[index % 4], image)
+    with django_assert_max_num_queries(QUERIES):
+        assert at_desk.get(address).status_code == 200
+
+
+def test_in_production_the_desk_takes_no_more_queries(alice, ines, at_desk, settings, django_assert_max_num_queries):
+    make_pending(alice)
+    settings.ENVIRONMENT = "production"
+    assert at_desk.get("/review/").status_code == 404
+    Authenticator.objects.create(user=ines, type="totp", data={})
+    with django_assert_max_num_queries(QUERIES):
+        assert at_desk.get("/review/").status_code == 200
+
+
+def test_the_list_of_appeals_brings_appeals_to_the_stage(alice, omar, at_desk):
+    risky, appealed = make_pending(alice, rule_hits=[HIT]), make_pending(alice)
+    decide("reject", omar, appealed, reason="trademark")
+    owners.appeal(owner=alice, public_id=appealed.public_id, text="It is mine.")
+    page = at_desk.get("/review/?only=appeals").content.decode()
+    assert f'data-id="{appealed.public_id}" data-version' in page
+    assert str(risky.public_id) not in page
+    assert 'data-next="/review/?only=appeals"' in page
+    answer = at_desk.get("/review/", {"only": "appeals", "not": [str(appealed.public_id)]}, **SCRIPT)
+    assert answer.status_code == 204
+
+
+def test_behind_a_list_of_pictures_that_are_all_held_the_next_one_is_found(alice, omar, at_desk, monkeypatch):
+    monkeypatch.setattr("gallery.desk.IN_LIST", 2)
+    first, second, third = (make_pending(alice) for _ in range(3))
+    for image in (first, second):
+        claims.claim(reviewer=omar, image_id=image.public_id)
+    assert f'data-id="{third.public_id}" data-version' in at_desk.get("/review/").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -240,3 +305,36 @@ def test_what_is_held_by_a_colleague_is_told_in_the_queue(alice, at_desk, omar):
     make_pending(alice)
     claims.claim(reviewer=omar, image_id=image.public_id)
     assert "Publish request, somebody looks at it" in text_of(at_desk.get("/review/"))
+
+
+HOSTILE = [
+    {"uri": "https://example.org/sign?a=1&b=2", "name": "<b>Signs</b>"},
+    {"uri": "http://example.org/plain", "name": "not encrypted"},
+    {"uri": "javascript:alert(1)", "name": "runs"},
+    {"uri": "https://user:secret@example.org/", "name": "with a password"},
+    {"uri": "https://", "name": "of nobody"},
+    {"name": "nowhere"},
+]
+
+
+def test_the_pages_that_a_search_found_are_links_that_give_nothing_away(alice, at_desk, ines):
+    image = make_pending(alice)
+    Image.objects.filter(pk=image.pk).update(sources=HOSTILE)
+    html = at_desk.get("/review/").content.decode()
+    link = (
+        '<a href="https://example.org/sign?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow" dir="auto">'
+    )
+    assert f"{link}&lt;b&gt;Signs&lt;/b&gt;</a>" in html
+    for name in ("not encrypted", "runs", "with a password", "of nobody", "nowhere"):
+        assert name not in html
+    found = client_with(make_key(ines, "review")).get("/api/v1/review").json()["results"][0]["sources"]
+    assert found == [HOSTILE[0]]
+
+
+def test_the_stage_tells_how_long_a_picture_waits_and_what_was_promised(alice, at_desk):
+    image = make_pending(alice)
+    now = timezone.now()
+    Review.objects.update(queued_at=now - timedelta(hours=3, seconds=5), due_at=now + timedelta(hours=21, seconds=5))
+    assert "Waits 3 h , due within 21 h" in text_of(at_desk.get(f"/review/{image.public_id}/"))
+    Review.objects.update(queued_at=now - timedelta(hours=30), due_at=now - timedelta(hours=6, seconds=5))
+    assert "Waits 1 day , promised 6 h ago" in text_of(at_desk.get(f"/review/{image.public_id}/"))
