@@ -4,6 +4,9 @@ Starts an instance of its own and lets the clients loose, over HTTP and all at t
 other: exactly as many are let in as there is room for, the others are refused in the words of the contract and cost
 nothing. Then everything is killed (kill -9) while jobs run, wishes and uploads arrive, and started again: afterwards no
 job, hold, budget or counter is left over, and each may run as many jobs at once as before. Exit 1 on any miss.
+
+--decisions N measures instead how long N decisions of one process take, half of them refusals, in a test database of
+its own: what applies, the counters of user, key and site, the jobs at once. On a busy machine look at the CPU time.
 """
 
 import argparse
@@ -20,8 +23,12 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 
+from accounts import keys, quotas  # noqa: E402
+from accounts.errors import QuotaExceeded  # noqa: E402
+from benchmarks.ledger import make_user, percentile, scratch_database  # noqa: E402
+from generations.models import Generation  # noqa: E402
 from tests.contract import recovery, rush  # noqa: E402
 from tests.contract.live import Instance, instance  # noqa: E402
 from tests.contract.rush import Case, Person, Rush  # noqa: E402
@@ -55,7 +62,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--room", type=int, help="how many are let in; a quarter of the clients without it")
+    parser.add_argument("--decisions", type=int, metavar="N", help="measure so many decisions instead")
     options = parser.parse_args()
+    if options.decisions:
+        with tempfile.TemporaryDirectory() as directory, scratch_database(Path(directory)):
+            return decide(options.decisions)
     room = options.room or max(1, options.clients // 4)
     if room >= options.clients or options.clients > 100:
         parser.error("there are at most 100 clients, and more of them than there is room for")
@@ -71,6 +82,33 @@ def main() -> int:
         print(problem)
     print("as many as there is room for, and nothing left over" if not problems else f"{len(problems)} problems")
     return 1 if problems else 0
+
+
+def decide(count: int) -> int:
+    """Each as submit takes it, with every limit set; prints the times, and is 1 when not exactly half are let in."""
+    user = make_user()
+    quotas.override_limits(user=user, images_per_day=count // 2, concurrent=10, requests_per_minute=10)
+    limits = {"images_per_day": count, "images_per_month": count, "concurrent": 10}
+    api_key = keys.create_key(user=user, limits=limits).api_key
+    quotas.limit_site(images_per_day=count, images_per_month=count)
+    wall, cpu, admitted = [], [], 0
+    for _ in range(count):
+        began, began_cpu = time.perf_counter(), time.thread_time()
+        try:
+            standing = quotas.standing_of(user, api_key=api_key)
+            with transaction.atomic():
+                quotas.take_images(standing=standing, count=1)
+                quotas.check_concurrent(standing=standing, running=Generation.objects.running(standing))
+            admitted += 1
+        except QuotaExceeded:
+            pass
+        wall.append((time.perf_counter() - began) * 1000)
+        cpu.append((time.thread_time() - began_cpu) * 1000)
+    print(f"{connection.vendor}, {count} decisions, {admitted} let in, load {os.getloadavg()[0]:.1f}")
+    for name, times in (("wall", wall), ("CPU", cpu)):
+        figures = ", ".join(f"p{share * 100:g} {percentile(times, share):.2f} ms" for share in (0.5, 0.95, 0.99))
+        print(f"{name:5} {figures}, {1000 * count / sum(times):.0f} a second")
+    return 0 if admitted == count // 2 else 1
 
 
 def storm(live: Instance, wanted: list[Case], *, clients: int) -> tuple[list[Person], list[str]]:
