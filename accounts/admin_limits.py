@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.errors import InvalidInput
-from accounts.forms import WholeNumberField
+from accounts.fields import WholeNumberField
 from accounts.limits import MAX_REASON_CHARS, check_limits
 from accounts.models import GroupPlan, Plan, Quota, SiteLimits
 from accounts.money import format_usd, parse_usd

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from accounts.errors import InvalidInput, ServiceError
+from accounts.fields import WholeNumberField
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, scopes_of_role
 from accounts.limits import UNLIMITED
 from accounts.models import ApiKey, User
@@ -25,7 +26,6 @@ SCOPE_LABELS = {
     "review": ("Review", "decide what is shown"),
     "account": ("Account", "see the balance and the ledger, make and revoke keys"),
 }
-MAX_DIGITS = 20  # more than any limit has
 PERIODS = ((ApiKey.Period.TOTAL, "In all"), (ApiKey.Period.MONTH, "Each month, UTC"))
 LIMIT_LABELS = {
     "images_per_day": "Pictures a day",
@@ -35,18 +35,6 @@ LIMIT_LABELS = {
 }
 NEVER, ON_A_DAY = "never", "date"
 LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), (ON_A_DAY, "On a day"))
-
-
-class WholeNumberField(forms.IntegerField):
-    """A limit: ASCII digits and nothing else. Django's own takes digits of any script, "1.0", "1_000" and signs too."""
-
-    def to_python(self, value: Any) -> int | None:
-        text = "" if value is None else str(value).strip()
-        if text in self.empty_values:
-            return None
-        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        return int(text)
 
 
 class KeyForm(forms.Form):
