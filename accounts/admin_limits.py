@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.errors import InvalidInput
+from accounts.fields import WholeNumberField
 from accounts.limits import MAX_REASON_CHARS, check_limits
 from accounts.models import GroupPlan, Plan, Quota, SiteLimits
 from accounts.money import format_usd, parse_usd
@@ -22,6 +23,14 @@ LIMITS = quotas.MEASURES
 
 class LimitsForm(forms.ModelForm):
     """Limits in the words of the verb that will write them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in LIMITS:
+            old = self.fields[name]
+            self.fields[name] = WholeNumberField(
+                label=old.label, help_text=old.help_text, widget=old.widget, required=False
+            )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from accounts.errors import InvalidInput, ServiceError
+from accounts.fields import WholeNumberField
 from accounts.keys import DEFAULT_SCOPES, MAX_NAME_CHARS, scopes_of_role
 from accounts.limits import UNLIMITED
 from accounts.models import ApiKey, User
@@ -37,7 +38,7 @@ LIFETIMES = ((NEVER, "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365
 
 
 class KeyForm(forms.Form):
-    """What may be said of an API key at any time: its name, and what it may spend."""
+    """What may be said of an API key at any time: its name, what it may spend, and its limits."""
 
     PLACES = {"expires_at": "last_day"}
 
@@ -56,6 +57,37 @@ class KeyForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "decimal"}),
     )
     budget_period = forms.ChoiceField(label="Budget for", choices=PERIODS, initial=ApiKey.Period.TOTAL)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label in LIMIT_LABELS.items():
+            self.fields[name] = WholeNumberField(
+                label=label,
+                required=False,
+                min_value=1,
+                max_value=UNLIMITED - 1,
+                widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+                error_messages={"invalid": "Enter a whole number, or nothing for no limit."},
+            )
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """The limits of the key's own; None is none. Precondition: the form is valid."""
+        return {name: self.cleaned_data[name] for name in LIMIT_LABELS}
+
+    @property
+    def period(self) -> str | None:
+        """None where there is no budget, whatever the list of periods says. Precondition: the form is valid."""
+        return None if self.cleaned_data["budget"] is None else self.cleaned_data["budget_period"]
+
+    @property
+    def limit_fields(self) -> list[BoundField]:
+        return [self[name] for name in LIMIT_LABELS]
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether something stands, or is wrong, in one of the limits, so that they are shown opened."""
+        return any(field.value() or field.errors for field in self.limit_fields)
 
     def clean_budget(self) -> int | None:
         """In micro-USD."""
@@ -101,15 +133,6 @@ class NewKeyForm(KeyForm):
             (scope, format_html('<b>{}</b> <span class="hint">{}</span>', *SCOPE_LABELS[scope]))
             for scope in scopes_of_role(user)
         ]
-        for name, label in LIMIT_LABELS.items():
-            self.fields[name] = forms.IntegerField(
-                label=label,
-                required=False,
-                min_value=1,
-                max_value=UNLIMITED - 1,
-                widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
-                error_messages={"invalid": "Enter a whole number, or nothing for no limit."},
-            )
         self.fields["last_day"].widget.attrs["min"] = timezone.now().date().isoformat()
 
     def clean(self) -> dict[str, Any]:
@@ -129,20 +152,6 @@ class NewKeyForm(KeyForm):
             return datetime.combine(last_day, time.max, tzinfo=UTC)
         return timezone.now() + timedelta(days=int(lifetime))
 
-    @property
-    def limits(self) -> dict[str, int | None]:
-        """The limits of the key's own; None is none. Precondition: the form is valid."""
-        return {name: self.cleaned_data[name] for name in LIMIT_LABELS}
-
-    @property
-    def limit_fields(self) -> list[BoundField]:
-        return [self[name] for name in LIMIT_LABELS]
-
-    @property
-    def has_limits(self) -> bool:
-        """Whether something stands, or is wrong, in one of the limits, so that they are shown opened."""
-        return any(field.value() or field.errors for field in self.limit_fields)
-
     def refuse(self, error: ServiceError) -> None:
         """As for every form of a key; sent again, this one is a new wish."""
         super().refuse(error)
@@ -154,7 +163,8 @@ def key_form(api_key: ApiKey, data: QueryDict | None) -> KeyForm:
     """The form that changes this key, filled with what it is now."""
     budget = "" if api_key.budget_micros is None else usd(api_key.budget_micros).lstrip("$").replace(",", "")
     period = api_key.budget_period or ApiKey.Period.TOTAL
-    return KeyForm(data, initial={"name": api_key.name, "budget": budget, "budget_period": period})
+    limits = {name: getattr(api_key, name) for name in LIMIT_LABELS}
+    return KeyForm(data, initial={"name": api_key.name, "budget": budget, "budget_period": period, **limits})
 
 
 class ProfileForm(forms.Form):

@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.errors import Conflict, FieldError, Forbidden, InvalidInput, NotAuthenticated, NotFound
-from accounts.limits import KEY_MEASURES, check_limits
+from accounts.limits import KEY_MEASURES, check_key_limits, record_change
 from accounts.models import MAX_AMOUNT, ApiKey, User
 
 KEY_PATTERN = r"nbk_(?:live|test)_[0-9A-Za-z]{8}_[0-9A-Za-z]{36}"  # published, for secret scanners
@@ -33,6 +33,7 @@ DEFAULT_SCOPES = ("generate", "read")
 STAFF_SCOPES = frozenset({"review"})
 MAX_ACTIVE_KEYS = 50
 MAX_NAME_CHARS = 100
+NO_BUDGET = "There is no budget that could have a period."
 
 _KEY = re.compile(KEY_PATTERN)
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -96,7 +97,9 @@ def create_key(
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, user, issuer)
     _refuse_limited(issuer)
-    check_limits(limits or {}, minimum=1, known=KEY_MEASURES)
+    check_key_limits(limits or {})
+    if budget_micros is None and budget_period is not None:
+        raise InvalidInput.of("budget_period", NO_BUDGET)
     budget_micros, budget_period = _checked_budget(budget_micros, budget_period or ApiKey.Period.TOTAL)
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidInput.of("expires_at", "The key would have expired already; name a time to come.")
@@ -170,28 +173,39 @@ def update_key(
     name: str | None = None,
     budget_micros: int | Unchanged | None = UNCHANGED,
     budget_period: str | None = None,
+    limits: Mapping[str, int | None] | None = None,
     issuer: ApiKey | None = None,
 ) -> ApiKey:
-    """Rename a key or change its budget (None lifts it); what is not named stays. It counts from the next request on.
+    """Rename a key or change its budget or limits (None lifts one); what is not named stays.
 
-    `issuer` is the key that asks, if one does. Raises NotFound (also for a revoked key and another user's),
-    InvalidInput and Forbidden (an issuer with a budget).
+    It counts from the next request on, with what the key has used of this day and month already. Who changed a budget
+    or a limit, and what it was, is kept for good. `issuer` is the key that asks, if one does. Raises NotFound (also for
+    a revoked key and another user's), InvalidInput and Forbidden (an issuer with a budget or limits of its own).
     """
+    check_key_limits(limits or {})
     with transaction.atomic():
         # Locked, so that of two changes at once neither writes back what the other has replaced.
         api_key = user.api_keys.select_for_update().filter(public_id=key_id, revoked_at=None).first()
         if api_key is None:
             raise NotFound("You have no such API key that works.")
+        before = _allowance(api_key)
         if name is not None:
             api_key.name = _checked_name(name)
         if budget_micros is not UNCHANGED or budget_period is not None:
             _refuse_limited(issuer)
             wanted = api_key.budget_micros if isinstance(budget_micros, Unchanged) else budget_micros
             if wanted is None and budget_period is not None:
-                raise InvalidInput.of("budget_period", "There is no budget that could have a period.")
+                raise InvalidInput.of("budget_period", NO_BUDGET)
             period = budget_period or api_key.budget_period or ApiKey.Period.TOTAL
             api_key.budget_micros, api_key.budget_period = _checked_budget(wanted, period)
-        api_key.save(update_fields=["name", "budget_micros", "budget_period"])
+        if limits:
+            _refuse_limited(issuer)
+        for measure, limit in (limits or {}).items():
+            setattr(api_key, measure, limit)
+        if (after := _allowance(api_key)) != before:
+            actor = str(user.public_id) if issuer is None else f"key:{issuer.public_id}"
+            record_change(f"key:{api_key.public_id}", actor, "", before, after)
+        api_key.save(update_fields=["name", "budget_micros", "budget_period", *KEY_MEASURES])
     return api_key
 
 
@@ -210,13 +224,19 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def _allowance(api_key: ApiKey) -> dict[str, int | str]:
+    """What the key may spend and do, as the record of its changes has it."""
+    found = {name: getattr(api_key, name) for name in ("budget_micros", "budget_period", *KEY_MEASURES)}
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
 def _checked_budget(amount_micros: int | None, period: str) -> tuple[int | None, str]:
     """A budget and its period as the columns have them."""
     if period not in ApiKey.Period.values:
         raise InvalidInput.of("budget_period", f"A budget's period is {' or '.join(ApiKey.Period.values)}.")
     if amount_micros is None:
         return None, ""
-    if not 1 <= amount_micros <= MAX_AMOUNT:
+    if type(amount_micros) is not int or not 1 <= amount_micros <= MAX_AMOUNT:
         raise InvalidInput.of(
             "budget", "A budget is more than nothing; a key that may spend nothing needs no 'generate'."
         )
@@ -229,7 +249,7 @@ def _refuse_limited(issuer: ApiKey | None) -> None:
         return
     if issuer.budget_micros is not None or any(getattr(issuer, name) is not None for name in KEY_MEASURES):
         raise Forbidden(
-            "A key with a budget or limits of its own makes no keys and changes no budgets.",
+            "A key with a budget or limits of its own makes no keys and changes neither budgets nor limits.",
             remedy="Use a key without them, or the page of your keys at /account/keys/.",
         )
 

@@ -151,7 +151,7 @@ def override_limits(
             quota.expires_at = expires_at
         quota.reason, quota.set_by, quota.updated_at = reason.strip(), actor, now
         quota.save()
-        _record(f"user:{user.public_id}", actor, reason, before, _described(quota))
+        record_change(f"user:{user.public_id}", actor, reason, before, _described(quota))
     return limits_for(user)
 
 
@@ -167,7 +167,7 @@ def write_site_limits(*, actor: str, reason: str, limits: Mapping[str, int | Non
             setattr(site, name, limit)
         site.updated_at = timezone.now()
         site.save()
-        _record("site", actor, reason, before, _described(site))
+        record_change("site", actor, reason, before, _described(site))
 
 
 def unlimited(name: str) -> int:
@@ -175,7 +175,14 @@ def unlimited(name: str) -> int:
     return UNLIMITED_BYTES if name == "storage_bytes" else UNLIMITED
 
 
-def check_limits(limits: Mapping[str, Any], *, minimum: int = 0, known: tuple[str, ...] = MEASURES) -> None:
+def check_key_limits(limits: Mapping[str, Any]) -> None:
+    """The same for those of an API key: from 1, and nothing stands for no limit but None. Raises InvalidInput."""
+    check_limits(limits, minimum=1, spare=1, known=KEY_MEASURES)
+
+
+def check_limits(
+    limits: Mapping[str, Any], *, minimum: int = 0, spare: int = 0, known: tuple[str, ...] = MEASURES
+) -> None:
     """Raises InvalidInput that names every limit that is none; None always is one."""
     problems = []
     for name, limit in limits.items():
@@ -184,8 +191,8 @@ def check_limits(limits: Mapping[str, Any], *, minimum: int = 0, known: tuple[st
         elif limit is None:
             continue
         # A bool is an int to Python, and a limit of True would be 1.
-        elif type(limit) is not int or not minimum <= limit <= unlimited(name):
-            problems.append(FieldError(name, f"A limit is a whole number from {minimum} to {unlimited(name)}."))
+        elif type(limit) is not int or not minimum <= limit <= unlimited(name) - spare:
+            problems.append(FieldError(name, f"A limit is a whole number from {minimum} to {unlimited(name) - spare}."))
     if problems:
         raise InvalidInput(" ".join(problem.message for problem in problems), errors=tuple(problems))
 
@@ -219,5 +226,6 @@ def _described(row: Quota | SiteLimits) -> dict[str, Any]:
     return limits | ({"expires_at": expires_at.isoformat()} if expires_at else {})
 
 
-def _record(subject: str, actor: str, reason: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+def record_change(subject: str, actor: str, reason: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Keep for good who changed whose limits; in the transaction that changes them. `subject` names its kind first."""
     LimitChange.objects.create(subject=subject, actor=actor, reason=reason.strip(), before=before, after=after)

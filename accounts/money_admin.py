@@ -121,7 +121,11 @@ class MoneyPages(admin.ModelAdmin):
                     said = f"Asked for a second person: {page.button.lower()}" if waits else page.done
                     self.log_change(request, original, f"{said} {usd(amount)}: {reason}")
         except ServiceError as error:
-            form.add_error(None, error.message)
+            for problem in error.errors:
+                place = problem.field.removesuffix("_micros")
+                form.add_error(place if place in form.fields else None, problem.message)
+            if not error.errors:
+                form.add_error(None, error.message)
             return False
         if waits:
             self.message_user(request, f"{usd(amount)} waits for a second person to approve it.", messages.WARNING)

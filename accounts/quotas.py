@@ -150,6 +150,8 @@ def take_images(*, standing: Standing, count: int, at: datetime | None = None) -
         for source in (("plan", "own"), ("key",), ("site",)):
             for bound in (bound for name in IMAGES for bound in standing.of(name) if bound.source in source):
                 states.append(_take(standing, bound, count, now))
+            if "key" in source:
+                _count_at_key(standing, count, now)
         if any(bound.source == "site" for bound in standing.of("concurrent")):
             # Not to count anything: its lock puts everybody's submits in a line.
             counters.add(SITE, "concurrent", counters.EPOCH, 0, None)
@@ -289,6 +291,15 @@ def _take(standing: Standing, bound: Bound, count: int, now: datetime) -> LimitS
     span = "day" if bound.measure == "images_per_day" else "month"
     message = f"{used} of the {bound.limit} pictures of this {span} (UTC) are used, and this asks for {count} more."
     raise _refusal(QuotaExceeded, message, standing, _state(bound, used, now), _seconds_until(window.end, now))
+
+
+def _count_at_key(standing: Standing, count: int, now: datetime) -> None:
+    """Count where the key has no limit as well: one that it gets later finds what was used before and comes back."""
+    if standing.api_key is None:
+        return
+    for name in IMAGES:
+        if not any(bound.source == "key" for bound in standing.of(name)):
+            counters.add(counters.key_owner(standing.api_key.pk), name, window_of(name, now).start, count, None)
 
 
 def _count_request(standing: Standing, bound: Bound, start: datetime) -> int | None:

@@ -142,7 +142,7 @@ def keys(request: HttpRequest) -> HttpResponse:
                 scopes=form.cleaned_data["scopes"],
                 expires_at=form.expires_at,
                 budget_micros=form.cleaned_data["budget"],
-                budget_period=form.cleaned_data["budget_period"],
+                budget_period=form.period,
                 key_id=form.cleaned_data.get("key_id"),
                 limits=form.limits,
             )
@@ -173,7 +173,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_key(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """What a key is called and what it may spend, with what is left of that."""
+    """What a key is called, what it may spend and its limits, with what is left of its budget."""
     user = _person(request)
     key = api_keys.active_keys(user).filter(public_id=public_id).first()
     if key is None:
@@ -187,8 +187,8 @@ def change_key(request: HttpRequest, public_id: UUID) -> HttpResponse:
                 key_id=public_id,
                 name=wish["name"],
                 budget_micros=wish["budget"],
-                # Without a budget the list of periods says nothing.
-                budget_period=None if wish["budget"] is None else wish["budget_period"],
+                budget_period=form.period,
+                limits=form.limits,
             )
             messages.info(request, f"The key “{wish['name'].strip()}” is changed, from its next request on.")
             return redirect("accounts:keys")

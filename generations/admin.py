@@ -179,6 +179,10 @@ class PriceForm(forms.ModelForm):
         if cleaned.get("valid_from") and cleaned["valid_from"] < now:
             self.add_error("valid_from", "What was sold until now keeps its price: choose a time to come.")
         cleaned["valid_from"] = self.instance.valid_from = cleaned.get("valid_from") or now
+        price = self.instance
+        same = Price.objects.filter(model=price.model, size=price.size, unit=price.unit, valid_from=price.valid_from)
+        if same.exists():
+            self.add_error("valid_from", "There is a price from this moment on already: choose another one.")
         return cleaned
 
 

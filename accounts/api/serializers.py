@@ -138,6 +138,10 @@ class KeyChangeSerializer(StrictSerializer):
     """What of a key is to change; what is not named stays."""
 
     name = serializers.CharField(max_length=MAX_NAME_CHARS, required=False)
+    images_per_day = KeyLimitField(required=False)
+    images_per_month = KeyLimitField(required=False)
+    concurrent = KeyLimitField(required=False)
+    requests_per_minute = KeyLimitField(required=False)
     budget = AmountField(source="budget_micros", allow_null=True, required=False)
     budget_period = serializers.ChoiceField(ApiKey.Period.choices, required=False)
 

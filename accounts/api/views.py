@@ -56,10 +56,12 @@ class ApiKeyDetail(APIView):
 
     @extend_schema(operation_id="api_keys_update", request=KeyChangeSerializer, responses=ApiKeySerializer)
     def patch(self, request: Request, key_id: str) -> Response:
-        """Rename a key or change its budget: null lifts it. It counts from the key's next request on."""
+        """Rename a key or change its budget or limits: null lifts one. It counts from the key's next request on."""
         wish = KeyChangeSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        api_key = keys.update_key(user=caller(request), key_id=key_id, issuer=key_of(request), **wish.validated_data)
+        wished = {**wish.validated_data}
+        limits = {name: wished.pop(name) for name in KEY_MEASURES if name in wished}
+        api_key = keys.update_key(user=caller(request), key_id=key_id, issuer=key_of(request), limits=limits, **wished)
         return Response(key_bodies([api_key])[0])
 
     @extend_schema(operation_id="api_keys_revoke", responses={204: None})

@@ -1,6 +1,7 @@
 """What our commands share: moments as they are typed, and refusals as one sentence on stderr with exit code 1."""
 
 from argparse import ArgumentTypeError
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,13 @@ def moment(text: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def whole_number(text: str) -> int:
+    """ASCII digits and nothing else; whether the number is in range the service says."""
+    if not text.isascii() or not text.isdecimal():
+        raise ArgumentTypeError(f"{text[:50]!r} is not a whole number")
+    return int(text[:30])
+
+
 class ServiceCommand(BaseCommand):
     """A command that calls a service; what `handle` returns stands alone on stdout."""
 
@@ -25,4 +33,12 @@ class ServiceCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except ServiceError as error:
-            raise CommandError(error.message) from error
+            raise CommandError(" ".join(_sentences(error, options)) or error.message) from error
+
+
+def _sentences(error: ServiceError, options: Collection[str]) -> Iterator[str]:
+    """What was refused, field by field, and by the name of its option where it has one."""
+    for problem in error.errors:
+        name = problem.field.removesuffix("_micros").removesuffix("_at")
+        option = next((each for each in (name, f"{name}_usd") if each in options), None)
+        yield f"--{option.replace('_', '-')}: {problem.message}" if option else problem.message

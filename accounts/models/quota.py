@@ -77,7 +77,7 @@ class SiteLimits(LimitColumns):
 class LimitChange(models.Model):
     """Who changed whose limits, why, and what they were before and after; append-only (accounts/triggers.py)."""
 
-    subject = models.CharField(max_length=60, db_index=True)  # user:<public id> or site
+    subject = models.CharField(max_length=60, db_index=True)  # user:<public id>, key:<public id> or site
     actor = models.CharField(max_length=40)
     reason = models.CharField(max_length=200, blank=True)
     before = models.JSONField()
@@ -113,7 +113,7 @@ class Usage(UsageColumns):
 
 
 class KeyUsage(UsageColumns):
-    """What an API key that has limits of its own has used."""
+    """What an API key has used, whether or not it has limits of its own; requests only of one that has."""
 
     api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.CASCADE, related_name="usage")
 

@@ -13,6 +13,7 @@ from django.utils.formats import date_format
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.exports import guard_cell
 from accounts.ledger import format_usd
 from accounts.templatetags.plantain import usd
 from generations import money_report
@@ -26,7 +27,6 @@ COLUMNS = (
     *("day", "model", "price", "captures", "captured_usd", "refunds", "refunded_usd"),
     *("revenue_usd", "cost_usd", "margin_usd", "suspense_usd", "granted_usd"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def money_csv(request: HttpRequest) -> HttpResponse:
 def _row(line: Line) -> Iterator[object]:
     sums = line.sums
     yield line.day.isoformat()
-    # A model's name is an operator's word, and a spreadsheet must not take it for a formula.
-    yield f"'{line.model}" if line.model.startswith(FORMULA) else line.model
+    yield guard_cell(line.model)
     yield ("placeholder" if line.is_placeholder else "set") if line.model else ""
     yield from (sums.captures, format_usd(sums.captured), sums.refunds, format_usd(sums.refunded))
     yield from map(format_usd, (sums.revenue, sums.cost, sums.margin, sums.suspense, sums.granted))

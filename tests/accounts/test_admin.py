@@ -426,6 +426,16 @@ def test_a_bad_price_is_refused(fields, why, root):
     assert Price.objects.count() == count
 
 
+def test_a_second_price_from_the_same_moment_on_is_refused_by_its_field(root):
+    form = price_form(valid_from=timezone.now() + timedelta(days=3))
+    assert root.post("/admin/accounts/price/add/", form).status_code == 302
+    count = Price.objects.count()
+    page = root.post("/admin/accounts/price/add/", {**form, "amount": "0.09"})
+    assert page.status_code == 200
+    assert set(page.context["adminform"].form.errors) == {"valid_from"}
+    assert Price.objects.count() == count
+
+
 def test_a_price_is_neither_changed_nor_deleted(root):
     price = Price.objects.first()
     for path in ("change", "delete"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from accounts import keys, ledger
-from accounts.models import ApiKey
+from accounts.models import ApiKey, LimitChange
 from tests.accounts.money import IMAGE, make_price, reserve
 from tests.people import client_with, make_key
 
@@ -269,4 +269,54 @@ def test_a_limit_that_is_none_is_refused_and_no_key_is_made(api, limit):
     count = ApiKey.objects.count()
     response = create(api, images_per_day=limit)
     assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "images_per_day")
+    assert ApiKey.objects.count() == count
+
+
+LIMITS = ("images_per_day", "images_per_month", "concurrent", "requests_per_minute")
+
+
+def test_a_change_of_limits_names_what_changes_and_lifts_with_null(api):
+    made = create(api, images_per_day=5, concurrent=1).json()
+    body = change(api, made["id"], images_per_day=7, images_per_month=9).json()
+    assert [body[name] for name in LIMITS] == [7, 9, 1, None]
+    body = change(api, made["id"], concurrent=None, name="cron").json()
+    assert [body[name] for name in LIMITS] == [7, 9, None, None]
+    row = ApiKey.objects.get(public_id=made["id"])
+    assert (row.name, [getattr(row, name) for name in LIMITS]) == ("cron", [7, 9, None, None])
+
+
+def test_who_changed_a_keys_limits_and_what_they_were_is_kept(api, alice):
+    made = create(api, images_per_day=5).json()
+    asker = ApiKey.objects.exclude(public_id=made["id"]).get()
+    change(api, made["id"], images_per_day=7, budget="0.5")
+    change(api, made["id"], name="cron")  # neither a budget nor a limit
+    change(api, made["id"], images_per_day=7)  # no change
+    keys.update_key(user=alice, key_id=made["id"], limits={"images_per_day": None})
+    budget = {"budget_micros": 500_000, "budget_period": "total"}
+    assert list(LimitChange.objects.order_by("pk").values_list("subject", "actor", "before", "after")) == [
+        (
+            f"key:{made['id']}",
+            f"key:{asker.public_id}",
+            {"images_per_day": 5},
+            {"images_per_day": 7, **budget},
+        ),
+        (f"key:{made['id']}", str(alice.public_id), {"images_per_day": 7, **budget}, budget),
+    ]
+
+
+def test_a_key_with_limits_lifts_none_of_its_own_nor_of_another(alice, api):
+    limited = make_key(alice, limits={"images_per_day": 1})
+    row = ApiKey.objects.get(images_per_day=1)
+    other = ApiKey.objects.exclude(pk=row.pk).get()
+    for key in (row, other):
+        refusal = change(client_with(limited), key.public_id, images_per_day=None)
+        assert (refusal.status_code, refusal.json()["code"]) == (403, "forbidden")
+    row.refresh_from_db()
+    assert (row.images_per_day, LimitChange.objects.count()) == (1, 0)
+
+
+def test_a_period_without_a_budget_makes_no_key(api):
+    count = ApiKey.objects.count()
+    refusal = create(api, budget_period="month")
+    assert [error["field"] for error in refusal.json()["errors"]] == ["budget_period"]
     assert ApiKey.objects.count() == count

@@ -104,13 +104,29 @@ def test_createapikey_takes_scopes_and_an_end(run, alice, text, moment):
     assert (code, api_key.scopes, api_key.expires_at) == (0, ["read", "account"], moment)
 
 
+def test_createapikey_takes_a_budget_and_limits(run, alice):
+    words = ["--budget-usd", "2.50", "--budget-period", "month", "--images-per-day", "5", "--images-per-month", "50"]
+    words += ["--concurrent", "2", "--requests-per-minute", "10"]
+    code, out, _ = run("createapikey", "--email", alice.email, *words)
+    api_key = keys.authenticate(out.strip())
+    assert (code, api_key.budget_micros, api_key.budget_period) == (0, 2_500_000, "month")
+    assert [getattr(api_key, name) for name in keys.KEY_MEASURES] == [5, 50, 2, 10]
+    run("createapikey", "--email", alice.email, "--budget-usd", "1")
+    assert ApiKey.objects.first().budget_period == "total"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["--scopes", "read,admin"], 1, "'admin' is not a scope"),
         (["--scopes", ""], 1, "'' is not a scope"),
         (["--scopes", "review"], 1, "staff"),
-        (["--expires", "2020-01-01"], 1, "expired already"),
+        (["--expires", "2020-01-01"], 1, "--expires: The key would have expired already"),
+        (["--budget-usd", "0"], 1, "--budget-usd: A budget is more than nothing"),
+        (["--budget-period", "month"], 1, "--budget-period: There is no budget"),
+        (["--budget-usd", "1", "--budget-period", "week"], 2, "argument --budget-period: invalid choice"),
+        (["--concurrent", "0"], 1, "--concurrent: A limit is a whole number from 1"),
+        (["--images-per-day", "many"], 2, "argument --images-per-day: 'many' is not a whole number"),
         (["--expires", "tomorrow"], 2, "is not a date"),
     ],
 )

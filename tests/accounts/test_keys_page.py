@@ -364,3 +364,21 @@ def test_what_is_no_limit_is_told_beside_its_field(client, alice, limit):
     assert 'id="id_concurrent_error"' in page.content.decode()
     assert '<details class="key-limits" open>' in page.content.decode()
     assert not alice.api_keys.exists()
+
+
+def test_limits_are_shown_changed_and_lifted_on_the_keys_own_page(client, alice):
+    key = keys.create_key(user=alice, limits={"images_per_day": 5, "concurrent": 2}).api_key
+    path = f"{PATH}{key.public_id}/"
+    html = client.get(path).content.decode()
+    assert '<details class="key-limits" open>' in html
+    assert re.search(r'<input [^>]*name="images_per_day" value="5"', html)
+    form = {"name": key.name, "budget": "", "budget_period": "total", "images_per_day": "7", "concurrent": ""}
+    assert client.post(path, form)["Location"] == PATH
+    key.refresh_from_db()
+    assert (key.images_per_day, key.concurrent, key.budget_micros) == (7, None, None)
+    assert "7 a day" in client.get(PATH).content.decode()
+    page = client.post(path, {**form, "images_per_day": "0"})
+    assert page.status_code == 400
+    assert "greater than or equal to 1" in page.content.decode().partition('id="id_images_per_day_error"')[2]
+    key.refresh_from_db()
+    assert key.images_per_day == 7

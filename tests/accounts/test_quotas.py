@@ -219,6 +219,19 @@ def test_the_months_of_a_year_follow_each_other_without_a_gap():
 # --- The key's and the site's ---
 
 
+def test_a_limit_that_a_key_gets_later_counts_what_it_has_used_and_what_comes_back(alice):
+    key = key_of(alice)
+    take(alice, 3, api_key=key)
+    key = keys.update_key(user=alice, key_id=key.public_id, limits={"images_per_day": 4})
+    take(alice, 1, api_key=key)
+    with pytest.raises(QuotaExceeded):
+        take(alice, 1, api_key=key)
+    give_back(alice, 1, api_key=key)  # of those that were taken before
+    take(alice, 1, api_key=key)
+    with pytest.raises(QuotaExceeded):
+        take(alice, 1, api_key=key)
+
+
 def test_a_key_has_its_own_count_beside_its_users(alice):
     key, other = key_of(alice, images_per_day=2, images_per_month=3), key_of(alice)
     take(alice, 2, api_key=key)
@@ -232,6 +245,8 @@ def test_a_key_has_its_own_count_beside_its_users(alice):
     assert set(KeyUsage.objects.values_list("api_key", "name", "used")) == {
         (key.pk, "images_per_day", 2),
         (key.pk, "images_per_month", 2),
+        (other.pk, "images_per_day", 5),  # it may get a limit later
+        (other.pk, "images_per_month", 5),
     }
     give_back(alice, 1, api_key=key)
     take(alice, 1, api_key=key)

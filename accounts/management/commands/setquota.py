@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts import quotas
-from accounts.management.base import ServiceCommand, moment
+from accounts.management.base import ServiceCommand, moment, whole_number
 from accounts.users import get_user
 
 LIFTED = -1  # stands for "none" until the option's name says which number lifts it
@@ -14,9 +14,10 @@ def limit(text: str) -> int | None:
     """A number; `none` for no limit; `plan` for the plan's limit."""
     if text in ("none", "plan"):
         return LIFTED if text == "none" else None
-    if not text.isascii() or not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a whole number, 'none' (no limit) or 'plan' (the plan's limit)")
-    return int(text[:30])
+    try:
+        return whole_number(text)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"{error}, 'none' (no limit) or 'plan' (the plan's limit)") from None
 
 
 def ending(text: str) -> datetime | None:
