@@ -289,6 +289,12 @@ class Image(models.Model):
         return self.kind == "upload"
 
     @property
+    def is_purgeable(self) -> bool:
+        """The condition of ImageQuerySet.purgeable."""
+        is_in_trash = self.trashed_at is not None and self.purged_at is None
+        return is_in_trash and self.review_status != self.ReviewStatus.QUARANTINED
+
+    @property
     def is_public(self) -> bool:
         """Whether anybody with its address may see it; the visibility alone is only what the owner asks for."""
         return (
