@@ -175,7 +175,7 @@ def purge_pictures(image_ids: list[int], *, owner: User, trashed_by: datetime | 
     counters.free_storage(owner, sum(_byte_size(image.blob) for image in images))
     ShareLink.objects.filter(image__in=ids).delete()
     CollectionItem.objects.filter(image__in=ids).delete()
-    search.index(Image.objects.filter(pk__in=ids))
+    search.forget(ids)
     blobs = {blob.pk for image in images for blob in (image.blob, image.blob.poster) if blob}
     return Purged(len(images), frozenset(blobs))
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import erasure as pictures
-from gallery import storage
+from gallery import search, storage
 from generations import account_exports, erasure, events, leases, settlement, spool
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
@@ -37,6 +37,7 @@ class Swept:
     exports_removed: int = 0
     accounts_erased: int = 0
     pictures_purged: int = 0
+    words_forgotten: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -51,6 +52,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.exports_removed = sweep_exports(timezone.now())
     swept.accounts_erased = erasure.erase_due()
     swept.pictures_purged = pictures.purge_overdue(timezone.now())
+    swept.words_forgotten = search.forget_purged()
     return swept
 
 
