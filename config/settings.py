@@ -200,9 +200,10 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        # recursive_triggers: without it REPLACE INTO slips past the append-only triggers of the ledger
+        # recursive_triggers: without it REPLACE INTO slips past the append-only triggers of the ledger.
+        # secure_delete: what is deleted leaves the file as well; some builds of SQLite do not do it unasked.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON; "
-        "PRAGMA foreign_keys=ON;",
+        "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;",
     }
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file: threads must see one database
 else:

@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from accounts.errors import InvalidInput, NotFound, ServiceError
 from accounts.models import User
-from gallery import collections
+from gallery import collections, erasure
 from gallery.models import Image, ImageQuerySet
 
 MAX_IMAGES = 200
-ACTIONS = ("favourite", "unfavourite", "collect", "uncollect", "trash", "restore")
+ACTIONS = ("favourite", "unfavourite", "collect", "uncollect", "trash", "restore", "purge")
 IN_COLLECTION = ("collect", "uncollect")
 
 
@@ -44,7 +44,8 @@ def downloadable(*, owner: User, public_ids: Sequence[UUID]) -> dict[UUID, Image
 def act(*, owner: User, action: str, public_ids: Sequence[UUID], collection_id: UUID | None = None) -> list[Result]:
     """Do one of ACTIONS to each of the owner's pictures, in the order of the ids; repeating it changes nothing.
 
-    Raises InvalidInput, and NotFound for a collection that is not the owner's; then nothing is done.
+    Only what is in the trash is purged, and for that no transaction may be open. Raises InvalidInput, and NotFound for
+    a collection that is not the owner's; then nothing is done.
     """
     if action not in ACTIONS:
         raise InvalidInput.of("action", f"It may be {', '.join(ACTIONS)}.")
@@ -53,6 +54,9 @@ def act(*, owner: User, action: str, public_ids: Sequence[UUID], collection_id: 
     if action not in IN_COLLECTION and collection_id is not None:
         raise InvalidInput.of("collection", f"{action} has no collection.")
     images = own_images(owner=owner, public_ids=public_ids)
+    if action == "purge":
+        kept = erasure.purge_chosen(owner=owner, public_ids=list(dict.fromkeys(public_ids)))
+        return [Result(public_id, kept.get(public_id)) for public_id in dict.fromkeys(public_ids)]
     with transaction.atomic():
         if collection_id is None:
             rows = Image.objects.owned_by(owner).filter(pk__in=[image.pk for image in images.values()])

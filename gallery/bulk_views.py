@@ -12,10 +12,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
-from accounts.errors import InvalidInput, NotFound
-from gallery import archive, bulk, collections
+from accounts.errors import Conflict, InvalidInput, NotFound
+from gallery import archive, bulk, collections, erasure
 from gallery.models import Collection, Image
 from gallery.pages import person
+from gallery.tiles import tile_of
 
 DONE = {
     "favourite": "Marked as favourites",
@@ -24,7 +25,9 @@ DONE = {
     "uncollect": "Taken out of the collection",
     "trash": "Moved to trash",
     "restore": "Restored",
+    "purge": "Deleted for good",
 }
+SHOWN_FIRST = 12  # of those that are to be deleted for good; the others are counted
 
 
 @login_required
@@ -36,6 +39,8 @@ def act(request: HttpRequest) -> HttpResponseBase:
         return _download(bulk.downloadable(owner=user, public_ids=public_ids))
     if action == "collect" and not {"collection", "name"} & request.POST.keys():
         return _choose(request, public_ids)
+    if action == "purge" and "sure" not in request.POST:
+        return _ask_whether_sure(request, public_ids)
     collection_id = None
     if action in bulk.IN_COLLECTION:
         collection_id = _collection_id(request, "collection" if action == "collect" else "from")
@@ -44,14 +49,30 @@ def act(request: HttpRequest) -> HttpResponseBase:
     context = {
         "what": DONE[action],
         "count": len(done),
-        "missed": len(results) - len(done),
+        "missed": sum(isinstance(result.error, NotFound) for result in results),
+        "kept": sum(isinstance(result.error, Conflict) for result in results),
         "undo": "restore" if action == "trash" else "",
         "ids": done,
         "next": _next(request),
     }
     # Safe because the template has escaped what it was given.
     messages.info(request, mark_safe(render_to_string("gallery/_acted.html", context, request).strip()))  # noqa: S308
-    return redirect(_next(request))
+    # The page of the trash that one came from may begin at a picture that is gone now.
+    return redirect("gallery:trash" if action == "purge" else _next(request))
+
+
+def _ask_whether_sure(request: HttpRequest, public_ids: list[UUID]) -> HttpResponse:
+    chosen = bulk.own_images(owner=person(request), public_ids=public_ids)
+    images = [image for image in chosen.values() if image.is_purgeable]
+    if not images:
+        raise NotFound(erasure.NOT_IN_TRASH)
+    context = {
+        "ids": [image.public_id for image in images],
+        "tiles": [tile_of(image) for image in images[:SHOWN_FIRST]],
+        "others": len(images[SHOWN_FIRST:]),
+        "staying": len(set(public_ids)) - len(images),
+    }
+    return render(request, "gallery/purge_chosen.html", context)
 
 
 def _download(images: dict[UUID, Image]) -> HttpResponseBase:

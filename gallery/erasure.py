@@ -1,6 +1,6 @@
 """Pictures of which nothing shall be left but ids: their words and bytes go, and they leave the review."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts import counters
-from accounts.errors import Conflict
+from accounts.errors import Conflict, NotFound, ServiceError
 from accounts.models import User
 from gallery import garbage, search
 from gallery.errors import ReviewConflict
@@ -32,6 +32,10 @@ from gallery.review.steps import Status, take_step
 
 BATCH = 200
 SETTLED = timedelta(minutes=1)  # bytes that came later may be those of somebody's picture whose row is on its way
+
+NOT_IN_TRASH = "There is no such picture in your trash."
+SHUT_AWAY = "This picture is shut away by the reviewers, and kept as long as they need it."
+SHUT_AWAY_REMEDY = "If you disagree with that, appeal on its page."
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,32 @@ def purge_trashed(*, owner: User, public_id: UUID | str) -> None:
 
     Raises NotFound, for those of others and those that are not in the trash, and Conflict for one that is shut away.
     """
-    while True:  # until the picture that was read is the one that was purged; in a moment it is there again, or gone
-        image = Image.objects.owned_by(owner).trashed().get_public(public_id)
-        if image.review_status == Status.QUARANTINED:
-            message = "This picture is shut away by the reviewers, and kept as long as they need it."
-            raise Conflict(message, remedy="If you disagree with that, appeal on its page.")
-        if _purge_batch([image.pk], owner=owner, trashed_by=image.trashed_at or timezone.now()):
-            return
+    image = Image.objects.owned_by(owner).trashed().get_public(public_id)
+    for problem in purge_chosen(owner=owner, public_ids=[image.public_id]).values():
+        raise problem
+
+
+def purge_chosen(*, owner: User, public_ids: Sequence[UUID]) -> dict[UUID, ServiceError]:
+    """Purge those of `owner`'s pictures that are in the trash; by id, why each of the others was left as it is.
+
+    NotFound is for those of others and those that are not in the trash, Conflict for what is shut away. Precondition:
+    no open transaction. Safe to repeat: what was cut off goes on where it was.
+    """
+    left: dict[UUID, ServiceError] = {}
+    remaining = list(public_ids)
+    while remaining:  # until those that were read are those that were purged; in a moment one is there again, or gone
+        rows = Image.objects.owned_by(owner).trashed().filter(public_id__in=remaining[:BATCH])
+        found = {image.public_id: image for image in rows}
+        left |= {public_id: NotFound(NOT_IN_TRASH) for public_id in remaining[:BATCH] if public_id not in found}
+        shut_away = [image for image in found.values() if image.review_status == Status.QUARANTINED]
+        left |= {image.public_id: Conflict(SHUT_AWAY, remedy=SHUT_AWAY_REMEDY) for image in shut_away}
+        ids = [image.pk for image in found.values() if image not in shut_away]
+        if not ids or _purge_batch(ids, owner=owner, trashed_by=timezone.now()) == len(ids):
+            remaining = remaining[BATCH:]
+        else:
+            gone = set(Image.objects.filter(pk__in=ids).exclude(purged_at=None).values_list("public_id", flat=True))
+            remaining = [public_id for public_id in remaining if public_id not in gone and public_id not in left]
+    return left
 
 
 def empty_trash(*, owner: User) -> int:
@@ -153,7 +176,7 @@ def purge_pictures(image_ids: list[int], *, owner: User, trashed_by: datetime | 
     counters.free_storage(owner, sum(_byte_size(image.blob) for image in images))
     ShareLink.objects.filter(image__in=ids).delete()
     CollectionItem.objects.filter(image__in=ids).delete()
-    search.index(Image.objects.filter(pk__in=ids))
+    search.forget(ids)
     blobs = {blob.pk for image in images for blob in (image.blob, image.blob.poster) if blob}
     return Purged(len(images), frozenset(blobs))
 

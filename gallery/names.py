@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
+from gallery.clip_containers import ClipFormat
 from gallery.imaging import Format
 
 ORIGINALS = "originals"
@@ -23,9 +24,13 @@ def original_name(sha256: str, *, mime_type: str) -> str:
     return f"{ORIGINALS}/{sha256[:2]}/{sha256[2:4]}/{sha256}.{EXTENSIONS[mime_type]}"
 
 
-def rendition_name(sha256: str, *, variant: str, recipe: int, format: Format) -> str:
+def mime_type_of_copy(format: Format | ClipFormat) -> str:
+    return f"{'video' if format == 'mp4' else 'image'}/{format}"
+
+
+def rendition_name(sha256: str, *, variant: str, recipe: int, format: Format | ClipFormat) -> str:
     """The name of a copy; `sha256` is the original's."""
-    extension = EXTENSIONS[f"image/{format}"]
+    extension = EXTENSIONS[mime_type_of_copy(format)]
     return f"{RENDITIONS}/{sha256[:2]}/{sha256[2:4]}/{sha256}-{variant}-r{recipe}.{extension}"
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.text import Truncator
 
-from gallery.addresses import NAMED, clip_address, public_copies, width_of
+from gallery.addresses import CLIP, NAMED, public_copies, width_of
 from gallery.models import Image
 
 WIDEST = 3.2
@@ -63,12 +63,12 @@ class PublicPicture:
 def public_pictures(images: Sequence[Image]) -> list[PublicPicture]:
     """As the gallery shows them, in the same order; one query. Reads `image.blob`."""
     copies = public_copies(images)
-    return [_picture(image, copies[image.pk], clip_address(image)) for image in images]
+    return [_picture(image, copies[image.pk], copies[image.pk].pop(CLIP, "")) for image in images]
 
 
 def shared_picture(image: Image, address: Callable[[str], str]) -> PublicPicture:
     """As a share link shows it, with that link's own addresses: those of the gallery outlive it."""
-    return _picture(image, {name: address(f"{name}.webp") for name in NAMED}, address("clip"))
+    return _picture(image, {name: address(f"{name}.webp") for name in NAMED}, address(CLIP))
 
 
 def _picture(image: Image, copies: dict[str, str], clip: str) -> PublicPicture:

@@ -5,15 +5,17 @@ because asking makes them too.
 """
 
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import structlog
 from django.utils import timezone
 
 from gallery import storage
+from gallery.clip_containers import ClipFormat
 from gallery.decode_pool import DecodePoolError, renderer
 from gallery.errors import PictureUnavailable, RenditionUnavailable
 from gallery.imaging import RECIPE_VERSION, Format, ImageRejected, RenditionFacts, RenditionTarget, make_renditions
@@ -34,10 +36,10 @@ _locks = [threading.Lock() for _ in range(64)]
 
 @dataclass(frozen=True)
 class Wish:
-    """A copy by its long side, or the original in another format."""
+    """A copy by its long side, or the original in another format; of a clip in its own (clip_copies.py)."""
 
     variant: str
-    format: Format
+    format: Format | ClipFormat
 
 
 EAGER = (Wish("320", "webp"), Wish("640", "webp"))
@@ -76,6 +78,17 @@ def get_rendition(blob: Blob, wish: Wish) -> Rendition:
     return found[wish]
 
 
+def find_or_make(blob: Blob, wish: Wish, make: Callable[[], Rendition]) -> Rendition:
+    """The copy, or the one that `make` puts into the storage now, inside of `blaming`; its row is written here.
+
+    Raises RenditionUnavailable or PictureUnavailable.
+    """
+    found = _found(blob, [wish])
+    if wish not in found:
+        found = _ensure(blob, [wish], lambda blob, wishes: [make()])
+    return found[wish]
+
+
 def _found(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
     """Those that are in the database, of the present recipe, and whole in the storage. Raises PictureUnavailable."""
     rows = list(blob.renditions.filter(recipe=RECIPE_VERSION, variant__in={wish.variant for wish in wishes}))
@@ -91,14 +104,14 @@ def _found(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
         raise PictureUnavailable(retry_after=POOL_PAUSE_S) from error
 
 
-def _ensure(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
+def _ensure(blob: Blob, wishes: Sequence[Wish], make: "Maker | None" = None) -> dict[Wish, Rendition]:
     with _locks[blob.pk % len(_locks)]:
         found = _found(blob, wishes)
         missing = [wish for wish in wishes if wish not in found]
         if not missing:
             return found
         try:
-            return {**found, **_make(blob, missing)}
+            return {**found, **_keep(blob, missing, make or _make)}
         except (
             OSError,
             DecodePoolError,
@@ -107,21 +120,10 @@ def _ensure(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
             raise RenditionUnavailable(retry_after=POOL_PAUSE_S) from error
 
 
-def _make(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
+def _keep(blob: Blob, wishes: Sequence[Wish], make: "Maker") -> dict[Wish, Rendition]:
     _refuse_if_failed_lately(blob)
     outdated = [row.storage_name for row in blob.renditions.exclude(recipe=RECIPE_VERSION) if _wish_of(row) in wishes]
-    with ExitStack() as stack:
-        paths = [stack.enter_context(storage.staged(f".{wish.format}")) for wish in wishes]
-        made = _render(
-            blob,
-            [
-                RenditionTarget(path=str(path), long_side=LONG_SIDES.get(wish.variant), format=wish.format)
-                for path, wish in zip(paths, wishes, strict=True)
-            ],
-        )
-        rows = [_row(blob, wish, facts) for wish, facts in zip(wishes, made, strict=True)]
-        for path, row in zip(paths, rows, strict=True):
-            storage.put(path, row.storage_name, sha256=row.sha256, byte_size=row.byte_size)
+    rows = make(blob, wishes)
     Rendition.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -133,8 +135,26 @@ def _make(blob: Blob, wishes: Sequence[Wish]) -> dict[Wish, Rendition]:
     return dict(zip(wishes, rows, strict=True))
 
 
+Maker = Callable[[Blob, Sequence[Wish]], list[Rendition]]
+
+
+def _make(blob: Blob, wishes: Sequence[Wish]) -> list[Rendition]:
+    with ExitStack() as stack:
+        paths = [stack.enter_context(storage.staged(f".{wish.format}")) for wish in wishes]
+        targets = [
+            RenditionTarget(path=str(path), long_side=LONG_SIDES.get(wish.variant), format=cast("Format", wish.format))
+            for path, wish in zip(paths, wishes, strict=True)
+        ]
+        with blaming(blob), storage.local_copy(blob.storage_name) as source:
+            made = renderer.run(make_renditions, str(source), targets)
+        rows = [_row(blob, wish, facts) for wish, facts in zip(wishes, made, strict=True)]
+        for path, row in zip(paths, rows, strict=True):
+            storage.put(path, row.storage_name, sha256=row.sha256, byte_size=row.byte_size)
+    return rows
+
+
 def _wish_of(row: Rendition) -> Wish:
-    return Wish(row.variant, row.format)  # type: ignore[arg-type]
+    return Wish(row.variant, cast("Format | ClipFormat", row.format))
 
 
 def _row(blob: Blob, wish: Wish, facts: RenditionFacts) -> Rendition:
@@ -158,10 +178,11 @@ def _refuse_if_failed_lately(blob: Blob) -> None:
             raise RenditionUnavailable(retry_after=int(wait_s) + 1)
 
 
-def _render(blob: Blob, targets: list[RenditionTarget]) -> list[RenditionFacts]:
+@contextmanager
+def blaming(blob: Blob) -> Iterator[None]:
+    """Around what reads the bytes of a blob: what cannot be rendered is told so, and left alone for a while."""
     try:
-        with storage.local_copy(blob.storage_name) as path:
-            return renderer.run(make_renditions, str(path), targets)
+        yield
     except ImageRejected as error:
         # Each try may cost seconds of a core, so a picture that fails gets a pause and not a loop.
         log.warning("rendition_failed", sha256=blob.sha256, reason=error.reason, detail=error.detail)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
@@ -26,6 +26,10 @@ MAX_WORD_CHARS = 100
 FIELDS = ("title", "prompt", "caption", "alt_text")
 TABLE = "gallery_search"
 BATCH = 1000
+PURGED, MERGING = "@purged", "@merging"  # all that stands in the entry of a purged image, and no text can contain
+MAX_MARKED = 5000
+MERGE_PAGES = 250  # of 4 KiB: the other writers wait for as long as one step takes, some 40 ms
+MERGE_STEPS = 400
 PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
@@ -95,14 +99,79 @@ def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connect
             cursor.executemany(statement, batch)
 
 
+def forget(image_ids: list[int]) -> None:
+    """Keep no words of these purged images; belongs in the transaction that purges them.
+
+    FTS5 keeps them in its older parts for a while. What stands in their entries until then tells `forget_purged`.
+    """
+    if connection.vendor == "sqlite":
+        _mark(image_ids, PURGED)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {TABLE} WHERE rowid = ANY(%s)", [image_ids])
+
+
 def forget_deleted() -> None:
     """Write the index anew without the words of entries that were replaced: FTS5 keeps them until it merges its parts.
 
-    It takes a second for each few hundred thousand entries, so it is for words that must not be left anywhere.
+    It takes a second for each few hundred thousand entries, so it is for words that must not be left anywhere now.
     """
     if connection.vendor == "sqlite":
+        purged = [*_marked(PURGED), *_marked(MERGING)]
         with connection.cursor() as cursor:
             cursor.execute(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')")
+        _drop(purged)
+
+
+def forget_purged(*, pages: int = MERGE_PAGES, steps: int = MERGE_STEPS) -> int:
+    """Go on merging FTS5's parts until the words of purged images have left it; how many images are done with.
+
+    At most `steps` times, each of them for about `pages` pages and with the write lock for itself alone. What is not
+    finished goes on with the next call, in whichever process. Precondition: no open transaction.
+    """
+    if connection.vendor != "sqlite":
+        return 0
+    merging = _marked(MERGING)
+    size = pages
+    if not merging:
+        merging = _marked(PURGED)
+        if not merging:
+            return 0
+        # Those that are purged from now on are in newer parts, which this merge may not have.
+        _mark(merging, MERGING)
+        size = -pages  # takes all parts together, as 'optimize' does; afterwards a positive number goes on with them
+    for _ in range(steps):
+        if not _merge(size):
+            _drop(merging)
+            return len(merging)
+        size = pages
+    return 0
+
+
+def _merge(pages: int) -> bool:
+    """Whether there was anything to do; as FTS5 tells it, by the number of rows that it has changed."""
+    with connection.cursor() as cursor:
+        before = connection.connection.total_changes
+        cursor.execute(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('merge', %s)", [pages])
+        return connection.connection.total_changes - before >= 2
+
+
+def _marked(mark: str) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT rowid FROM {TABLE} WHERE document MATCH %s LIMIT {MAX_MARKED}", [f'"{mark}"'])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _mark(image_ids: list[int], mark: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT OR REPLACE INTO {TABLE} (rowid, document) VALUES (%s, %s)", [(pk, mark) for pk in image_ids]
+        )
+
+
+def _drop(image_ids: list[int]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(f"DELETE FROM {TABLE} WHERE rowid = %s", [(pk,) for pk in image_ids])
 
 
 def _words_of_image(image: Image) -> list[str]:

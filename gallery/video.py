@@ -85,7 +85,7 @@ def verify_video(
     1. size on disk; 2. magic bytes; 3. every box or block of the container; 4. every frame through the one demuxer
     that the magic names. The poster is flushed; its directory is the caller's. Raises ImageRejected, or OSError.
     """
-    data = _read(path, limits)
+    data = read_clip(path, limits)
     clip_format = sniff_clip(data[:256])
     if clip_format is None:
         raise ImageRejected("not_an_image", "The bytes are no MP4 or GIF clip.")
@@ -118,7 +118,8 @@ def verify_video(
     )
 
 
-def _read(path: str | os.PathLike[str], limits: VideoLimits) -> bytes:
+def read_clip(path: str | os.PathLike[str], limits: VideoLimits) -> bytes:
+    """The bytes of a file that is not too large. Raises ImageRejected, or OSError."""
     with open(path, "rb") as file:
         # One byte more than allowed tells a file that grows while it is read.
         if os.fstat(file.fileno()).st_size <= limits.max_bytes:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import counters, ledger, plans, quotas
 from accounts.errors import Conflict
 from gallery import erasure as pictures
-from gallery import storage
+from gallery import search, storage
 from gallery.review import notices
 from gallery.services import forget_sources
 from gallery.tasks import send_notices
@@ -42,6 +42,7 @@ class Swept:
     accounts_erased: int = 0
     pictures_purged: int = 0
     searches_dropped: int = 0
+    words_forgotten: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -57,6 +58,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.accounts_erased = erasure.erase_due()
     swept.pictures_purged = pictures.purge_overdue(timezone.now())
     swept.searches_dropped = drop_searches(timezone.now())
+    swept.words_forgotten = search.forget_purged()
     return swept
 
 

@@ -45,7 +45,7 @@ class ManyBody(StrictBody):
 class ActBody(ManyBody):
     """What to do to several images."""
 
-    action = serializers.ChoiceField(list(bulk.ACTIONS))
+    action = serializers.ChoiceField(list(bulk.ACTIONS), help_text="purge deletes what is in the trash for good.")
     collection = serializers.UUIDField(required=False, help_text="For collect and uncollect.")
 
 

@@ -17,7 +17,9 @@ from django.utils import timezone
 
 from accounts.errors import NotFound
 from gallery import storage
+from gallery.clip_containers import ClipFormat
 from gallery.imaging import Format
+from gallery.names import mime_type_of_copy
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -290,6 +292,12 @@ class Image(models.Model):
         return self.kind == "upload"
 
     @property
+    def is_purgeable(self) -> bool:
+        """The condition of ImageQuerySet.purgeable."""
+        is_in_trash = self.trashed_at is not None and self.purged_at is None
+        return is_in_trash and self.review_status != self.ReviewStatus.QUARANTINED
+
+    @property
     def is_public(self) -> bool:
         """Whether anybody with its address may see it; the visibility alone is only what the owner asks for."""
         return (
@@ -320,10 +328,11 @@ class Garbage(models.Model):
 
 
 class Rendition(models.Model):
-    """A re-encoded copy of a blob: smaller, or in another format. Made from the blob alone, so it can be remade."""
+    """A copy of a blob: smaller, in another format, or a clip in a plain container. It can be remade from the blob."""
 
     blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="renditions")
-    variant = models.CharField(max_length=10)  # "320", "640", "1280" (long side) or "original" (another format)
+    # "320", "640", "1280" (long side) or "original" (another format, or a clip of the same)
+    variant = models.CharField(max_length=10)
     format = models.CharField(max_length=5)
     recipe = models.PositiveSmallIntegerField()
     sha256 = models.CharField(max_length=64)
@@ -341,9 +350,9 @@ class Rendition(models.Model):
     @property
     def storage_name(self) -> str:
         return storage.rendition_name(
-            self.blob.sha256, variant=self.variant, recipe=self.recipe, format=cast("Format", self.format)
+            self.blob.sha256, variant=self.variant, recipe=self.recipe, format=cast("Format | ClipFormat", self.format)
         )
 
     @property
     def mime_type(self) -> str:
-        return f"image/{self.format}"
+        return mime_type_of_copy(cast("Format | ClipFormat", self.format))

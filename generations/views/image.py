@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -113,6 +114,7 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "here": tile_of(picture),
         "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
         "larger": [] if user.is_guest else _larger(picture, made_by),
+        "trash_days": 0 if picture.review_status == Image.ReviewStatus.QUARANTINED else settings.TRASH_DAYS,
         **_lineage(user, picture, made_by),
         **(_receipt(user, picture.output) if made_by else {}),
     }

@@ -29,14 +29,22 @@ def clip(
     sound_s: float = 0,
     container: str = "mp4",
     options: dict[str, str] | None = None,
+    words: str = "",
 ) -> bytes:
-    """A clip of red frames unless others are given, with silence of `sound_s` seconds."""
+    """A clip of red frames unless others are given, with silence of `sound_s` seconds.
+
+    `words` stand wherever an MP4 has room for some: in its title, comment and place, and in the name of its track.
+    """
     pictures = [frame_of(RED)] * frames if isinstance(frames, int) else frames
     with TemporaryDirectory() as directory:  # a file, because moving the index to the front reads it again
         path = Path(directory) / "clip"
         with av.open(path, "w", format=container, options=options or {}) as target:
+            target.metadata.update({name: words for name in ("title", "comment", "artist") if words})
+            if words:
+                target.metadata["location"] = f"+48.8582+002.2945/{words}"
             if pictures:
                 stream = target.add_stream(codec, rate=rate)
+                stream.metadata.update({"handler_name": words} if words else {})
                 stream.width, stream.height = pictures[0].size
                 stream.pix_fmt = PIXEL_FORMATS.get(codec, "yuv420p")
             sound = target.add_stream("aac", rate=44_100) if sound_s else None

@@ -13,6 +13,7 @@ from accounts.models import Plan, User
 from gallery import services
 from gallery.imaging import ImageFacts, verify_image
 from gallery.models import Image
+from gallery.video import VideoFacts, verify_video
 
 C2PA_CHUNK = b"jumb-like provenance \x00\x01\x02\xff"
 
@@ -47,7 +48,7 @@ def make_user(email: str) -> User:
     return User.objects.create_user(email, plan=plan)
 
 
-def add_image(owner: User, facts: ImageFacts, **fields: object) -> Image:
+def add_image(owner: User, facts: ImageFacts | VideoFacts, **fields: object) -> Image:
     """A picture of `owner` whose bytes need not be on disk."""
     wanted: dict[str, object] = {
         "prompt": "A solid blue circle on white background.",
@@ -68,3 +69,15 @@ def keep_image(owner: User, directory: Path, data: bytes, **fields: object) -> I
     path, facts = write_file(directory, data)
     services.keep_picture(path=path, facts=facts)
     return add_image(owner, facts, **fields)
+
+
+def keep_clip(owner: User, directory: Path, data: bytes, **fields: object) -> Image:
+    """A clip of `owner` with its bytes and those of its poster in the storage."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path, poster_path = directory / "clip", directory / "poster"
+    path.write_bytes(data)
+    facts = verify_video(path, poster_path=poster_path)
+    poster = verify_image(poster_path)
+    services.keep_clip(path=path, facts=facts, poster_path=poster_path, poster=poster)
+    told: dict[str, object] = {"prompt": "a red <ball>", "image_size": "720p", "honours_image_size": False}
+    return add_image(owner, facts, poster=poster, kind="video", source_reference="", **{**told, **fields})

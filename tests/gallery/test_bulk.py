@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 import uuid
 import zipfile
 from http import HTTPStatus
 
 import pytest
+from django.utils import timezone
 
 from gallery import collections, storage
 from gallery.models import CollectionItem, Image
@@ -160,6 +162,72 @@ def test_a_tile_has_a_box_that_belongs_to_the_form(browser, images):
     assert page.count('type="checkbox" name="ids"') == 3
     assert page.count('form="chosen"') == 3
     assert 'id="chosen" method="post" action="/library/actions/"' in page
+
+
+# --- Deleting for good -----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pictures_of_the_trash_are_purged_each_with_its_own_result(program, images, theirs):
+    shut_away, kept, unknown = images[1], images[2], uuid.uuid4()
+    Image.objects.filter(pk__in=[image.pk for image in (*images[:2], theirs)]).update(trashed_at=timezone.now())
+    Image.objects.filter(pk=shut_away.pk).update(review_status=Image.ReviewStatus.QUARANTINED)
+    asked = [*ids(images), *ids([theirs]), str(unknown), str(images[0].public_id)]
+    answer = send(program, REST, action="purge", ids=asked)
+    assert answer.status_code == HTTPStatus.OK
+    assert [(result["id"], result["error"] and result["error"]["code"]) for result in answer.json()] == [
+        (str(images[0].public_id), None),
+        (str(shut_away.public_id), "conflict"),
+        (str(kept.public_id), "not_found"),
+        (str(theirs.public_id), "not_found"),
+        (str(unknown), "not_found"),
+    ]
+    purged = Image.objects.exclude(purged_at=None)
+    assert [(image.pk, image.blob, image.prompt) for image in purged] == [(images[0].pk, None, "")]
+    again = send(program, REST, action="purge", ids=ids(images[:1]))
+    assert [result["error"]["code"] for result in again.json()] == ["not_found"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_form_asks_before_it_deletes_for_good(browser, images, theirs):
+    for image in (*images[:2], theirs):
+        Image.objects.filter(pk=image.pk).update(trashed_at=timezone.now())
+    asked = browser.post(FORM, {"action": "purge", "ids": ids([*images, theirs]), "next": "/library/trash/"})
+    page = asked.content.decode()
+    assert "Delete these 2 pictures for good?" in page
+    assert "not in the trash: 2." in page
+    assert sorted(re.findall(r'name="ids" value="([^"]+)"', page)) == sorted(ids(images[:2]))
+    assert not Image.objects.exclude(purged_at=None).exists()
+    answer = browser.post(FORM, {"action": "purge", "ids": ids([*images[:2], theirs]), "sure": "1"})
+    assert (answer.status_code, answer["Location"]) == (HTTPStatus.FOUND, "/library/trash/")
+    assert sorted(Image.objects.exclude(purged_at=None).values_list("pk", flat=True)) == [
+        images[0].pk,
+        images[1].pk,
+    ]
+    assert "Deleted for good: 2 pictures. 1 could not be found." in browser.get("/library/trash/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_shut_away_meanwhile_is_told_apart(browser, images):
+    Image.objects.update(trashed_at=timezone.now())
+    Image.objects.filter(pk=images[0].pk).update(review_status=Image.ReviewStatus.QUARANTINED)
+    browser.post(FORM, {"action": "purge", "ids": ids(images), "sure": "1"})
+    page = browser.get("/library/trash/").content.decode()
+    assert "Deleted for good: 2 pictures. Kept, as the reviewers have shut it away: 1." in page
+    assert list(Image.objects.filter(purged_at=None)) == [images[0]]
+
+
+def test_nothing_of_the_trash_to_delete_is_not_there(browser, images):
+    assert browser.post(FORM, {"action": "purge", "ids": ids(images)}).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_two_hundred_are_asked_for_on_one_small_page(browser, alice, images):
+    rows = [Image(owner=alice, blob=images[0].blob, prompt="x" * 300, trashed_at=timezone.now()) for _ in range(200)]
+    Image.objects.bulk_create(rows)
+    page = browser.post(FORM, {"action": "purge", "ids": ids(rows)}).content
+    assert b"And 188 more." in page
+    assert page.count(b'name="ids"') == 200
+    assert len(page) <= 50 * 1024
 
 
 # --- ZIP -----------------------------------------------------------------------------------------

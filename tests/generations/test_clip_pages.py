@@ -8,13 +8,11 @@ import pytest
 from accounts import ledger
 from accounts.errors import PriceUnknown
 from accounts.models import Price
-from gallery import services as gallery
-from gallery.imaging import verify_image
-from gallery.video import verify_video
 from generations.forms import Composer
 from generations.models import Generation
 from tests import people
 from tests.gallery import clips
+from tests.gallery.pictures import keep_clip
 
 pytestmark = pytest.mark.django_db
 
@@ -37,29 +35,7 @@ def page(client, alice):
 @pytest.fixture
 def keep(alice, tmp_path):
     """A clip in alice's library."""
-
-    def keep_clip(data):
-        path, poster_path = tmp_path / "clip", tmp_path / "poster"
-        path.write_bytes(data)
-        facts = verify_video(path, poster_path=poster_path)
-        poster = verify_image(poster_path)
-        gallery.keep_clip(path=path, facts=facts, poster_path=poster_path, poster=poster)
-        return gallery.add_image(
-            owner=alice,
-            facts=facts,
-            poster=poster,
-            prompt="a red <ball>",
-            model="gemini-3.1-flash-image-preview",
-            caption="",
-            aspect_ratio="1:1",
-            image_size="720p",
-            honours_aspect_ratio=True,
-            honours_image_size=False,
-            source_reference="",
-            kind="video",
-        )
-
-    return keep_clip
+    return lambda data: keep_clip(alice, tmp_path, data)
 
 
 def without_clip_prices(guards_off):

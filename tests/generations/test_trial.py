@@ -17,7 +17,7 @@ from generations.audit import audit
 from generations.models import Attempt, Generation
 from generations.spec import GenerationSpec
 from tests.accounts.door import CONFIRM, code_in, is_signed_in, sign_in, sign_up, words
-from tests.generations.fakes import error, picture, png, reply
+from tests.generations.fakes import error, png, reply
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -357,8 +357,10 @@ def test_only_these_views_know_guests():
 
 @pytest.mark.parametrize(
     "address",
-    ["/account/", "/account/ledger/", "/account/keys/", "/account/profile/", "/account/data/", "/collections/"]
-    + ["/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/review/", "/status/costs/", "/admin/"],
+    [
+        *("/account/", "/account/ledger/", "/account/keys/", "/account/profile/", "/account/data/", "/collections/"),
+        *("/accounts/email/", "/accounts/sessions/", "/accounts/2fa/", "/review/", "/status/costs/", "/admin/"),
+    ],
 )
 def test_elsewhere_a_guest_is_nobody(browser, upstream, address):
     begin(browser)
@@ -479,6 +481,6 @@ def test_pages_of_a_guest_cost_few_queries(browser, upstream, work, django_asser
         assert browser.get("/library/").status_code == 200
 
 
-def test_what_is_given_is_what_came_out_of_the_budget(browser, upstream, picture=picture):
+def test_what_is_given_is_what_came_out_of_the_budget(browser, upstream):
     begin(browser)
     assert given_away() == ledger.balance_of(guest_now()).available + 58_000

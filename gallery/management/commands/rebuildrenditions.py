@@ -1,9 +1,11 @@
+from itertools import chain
+
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.errors import ServiceError
-from gallery import renditions
+from gallery import clip_copies, renditions
 from gallery.models import Blob, Image
 
 BATCH = 200
@@ -20,12 +22,13 @@ class Command(BaseCommand):
         shown = Exists(Image.objects.filter(blob=OuterRef("pk")).exclude(kind="upload"))
         is_poster = Exists(Blob.objects.filter(poster=OuterRef("pk")))
         stills = Blob.objects.filter(shown | is_poster, poster=None).order_by("pk")
-        for blob in stills.iterator(chunk_size=BATCH):
+        clips = Blob.objects.filter(shown, renditions__format__in=clip_copies.FORMATS).order_by("pk")
+        for blob in chain(stills.iterator(chunk_size=BATCH), clips.iterator(chunk_size=BATCH)):
             if blob.unrenderable_until is not None and blob.unrenderable_until > timezone.now():
                 resting += 1
                 continue
             try:
-                made += renditions.rebuild(blob)
+                made += renditions.rebuild(blob) if blob.duration_ms is None else clip_copies.rebuild(blob)
             except ServiceError as error:
                 failed += 1
                 self.stderr.write(f"{blob.storage_name}: {error.message} ({error.code})")
