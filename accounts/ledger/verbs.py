@@ -1,9 +1,10 @@
 """The verbs that move money: grant, reserve, capture, release, refund. Amounts are integer micro-USD.
 
-Each verb writes in one transaction, in this order: the transfer; a conditional UPDATE of the wallet, which nothing can
-overspend because the condition and the change are one statement; the account's next statement line. A key makes a verb
-safe to repeat: the same key with the same money gives the same transfer back (the words and the time limit may differ),
-with other money IdempotencyMismatch. A database that does not answer is ServiceUnavailable, and nothing half is left.
+Each verb writes in one transaction, in this order: a conditional UPDATE of the wallet, which nothing can overspend
+because the condition and the change are one statement; the transfer; the account's next statement line, which has the
+transfer's time. A key makes a verb safe to repeat: the same key with the same money gives the same transfer back (the
+words and the time limit may differ), with other money IdempotencyMismatch. A database that does not answer is
+ServiceUnavailable, and nothing half is left.
 """
 
 import re

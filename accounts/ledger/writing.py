@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
 
 from accounts.errors import Conflict, IdempotencyMismatch, InsufficientCredit, InvalidInput
 from accounts.ledger import budgets
@@ -15,6 +17,7 @@ from accounts.money import format_usd
 
 Kind = LedgerAccount.Kind
 MAX_REASON = 200  # characters
+CLOCKS_APART = timedelta(minutes=1)
 ABOVE_FLOOR = "ledger_account_above_floor"  # the constraint behind the conditional UPDATE, should that ever fail
 # What a repeated call must have in common with the first; its words and its time limit may differ.
 SAME_MONEY = (
@@ -65,11 +68,17 @@ def write(
     """Insert the transfer with its effect on the wallet, then on an API key's budget, once for each key."""
     try:
         with transaction.atomic():
-            transfer.save(force_insert=True)
-            if wallet is not None and effect is not None:
-                _apply(transfer, wallet, effect)
+            if wallet is None or effect is None:
+                transfer.save(force_insert=True)
+            else:
+                _write_with_line(transfer, wallet, effect)
             if change_budget is not None:
                 change_budget()
+    except (InsufficientCredit, InvalidInput):
+        # What this very call took when it came the first time may be what is missing now.
+        if earlier := find_by_key(transfer):
+            return earlier
+        raise
     except IntegrityError as error:
         if earlier := find_by_key(transfer):
             return earlier
@@ -86,7 +95,25 @@ def _has_room(effect: Effect) -> Q:
     return is_covered & Q(credits_posted__lte=MAX_AMOUNT - effect.credits)
 
 
-def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
+def _write_with_line(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
+    """The wallet is changed first: its lock puts its movements in a line, and each gets its time in it."""
+    row = _change(transfer, wallet, effect)
+    transfer.created_at = _next_moment(row)
+    transfer.save(force_insert=True)
+    Entry.objects.create(
+        transfer=transfer,
+        account=row,
+        version=row.version,
+        posted_delta=effect.posted,
+        pending_delta=effect.pending,
+        posted_after=row.credits_posted - row.debits_posted,
+        pending_after=row.debits_pending,
+        created_at=transfer.created_at,
+    )
+
+
+def _change(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> LedgerAccount:
+    """The wallet after the effect, with `last_line_at`. Raises InsufficientCredit, InvalidInput."""
     wallets = LedgerAccount.objects.filter(pk=wallet.pk)
     # One statement: of many that race for the last money, those that come after it is gone find no row to change.
     changed = wallets.filter(_has_room(effect)).update(
@@ -98,16 +125,20 @@ def _apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
     )
     if not changed:
         raise _refusal(transfer, wallet, effect)
-    row = wallets.get()  # its lock is ours until the commit, so this is the version that we made
-    Entry.objects.create(
-        transfer=transfer,
-        account=row,
-        version=row.version,
-        posted_delta=effect.posted,
-        pending_delta=effect.pending,
-        posted_after=row.credits_posted - row.debits_posted,
-        pending_after=row.debits_pending,
-    )
+    last = Entry.objects.filter(account=OuterRef("pk"), version=OuterRef("version") - 1).values("created_at")
+    # Its lock is ours until the commit, so this is the version that we made.
+    return wallets.annotate(last_line_at=Subquery(last)).get()
+
+
+def _next_moment(wallet: LedgerAccount) -> datetime:
+    """The time of the wallet's next line, after that of its last one, so that days follow the numbers of the lines.
+
+    Clocks of several machines are a little apart. One that was far ahead has to be put up with: lines that follow it
+    for hours would all be of the wrong day.
+    """
+    now, last = timezone.now(), wallet.last_line_at  # type: ignore[attr-defined]
+    is_behind = last is not None and now <= last <= now + CLOCKS_APART
+    return last + timedelta(microseconds=1) if is_behind else now
 
 
 def _refusal(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> InsufficientCredit | InvalidInput:
