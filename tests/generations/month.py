@@ -76,10 +76,15 @@ def habits(pictures_each: int) -> tuple[Habit, ...]:
     """What people's limits are, in turn."""
     return (
         Habit(key={"budget_micros": 700_000, "budget_period": "month"}),
-        Habit(plan="credited", hurries=False, key={"budget_micros": 4_000_000, "budget_period": "total"}),
+        Habit(
+            plan="credited",
+            own={"concurrent": 1},
+            hurries=False,
+            key={"budget_micros": 4_000_000, "budget_period": "total"},
+        ),
         Habit(plan="modest", by_key=False),
         Habit(key={"limits": {"images_per_day": 6}}),
-        Habit(own={"images_per_month": max(8, pictures_each // 4), "concurrent": 1}, by_key=False),
+        Habit(own={"images_per_month": max(8, pictures_each // 4)}, by_key=False),
     )
 
 
@@ -169,7 +174,7 @@ class Month:
         What must happen in any month is decided by the wish's number, the rest by chance: several calls at once come
         to the upstream in any order.
         """
-        if self.wishes % 19 == 3:
+        if self.wishes % 11 == 3:
             return self._hurry()
         user = self.random.choice(self.users)
         if self.wishes % 29 == 17:
@@ -193,8 +198,8 @@ class Month:
         user = who[self.counts["hurries"] % len(who)]
         self.counts["hurries"] += 1
         api_key = self.keys[user.pk] if self.habits[user.pk].by_key else None
-        if ledger.balance_of(user).available < CREDIT:
-            self._top_up(user, CREDIT)
+        if ledger.balance_of(user).available < 2 * CREDIT:
+            self._top_up(user, 2 * CREDIT)  # so that it is no lack of money that stops them
         for number in range(MOST_IN_A_HURRY):
             generation = self._submit(user, api_key, count=4, reuse=False)
             if generation is None:

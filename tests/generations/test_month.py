@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_after_a_month_every_account_of_the_money_says_the_same():
-    month = Month(people=5, pictures=110)
+    month = Month(people=5, pictures=120)
     with month.in_force():
         month.live()
         totals, (told, booked) = month.totals(), month.costs()
