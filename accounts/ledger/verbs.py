@@ -25,6 +25,7 @@ from accounts.ledger.writing import (
     check_reason,
     find_by_key,
     house_account,
+    key_of,
     resolution_of,
     resolve,
     wallet_and,
@@ -118,7 +119,8 @@ def reserve(
         budget_id=budget_id,
         expires_at=expires_at,
     )
-    return write(transfer, wallet, Effect(pending=amount_micros), change_budget=change_budget)
+    key_id = api_key.public_id if api_key else None
+    return write(transfer, wallet, Effect(pending=amount_micros), change_budget=change_budget, api_key=key_id)
 
 
 @fail_closed()
@@ -174,7 +176,7 @@ def refund(*, transfer: Transfer, amount_micros: int, actor: str, reason: str, k
         if budget_id is not None:
             change_budget = partial(budgets.settle, budget_id, spent_micros=-amount_micros)
         effect = Effect(credits=amount_micros, refunds=amount_micros)
-        return write(compensation, wallet, effect, change_budget=change_budget)
+        return write(compensation, wallet, effect, change_budget=change_budget, api_key=key_of(transfer))
 
 
 @fail_closed()

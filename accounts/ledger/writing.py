@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Q, Subquery
@@ -64,14 +65,18 @@ def write(
     effect: Effect | None = None,
     *,
     change_budget: Callable[[], None] | None = None,
+    api_key: UUID | None = None,
 ) -> Transfer:
-    """Insert the transfer with its effect on the wallet, then on an API key's budget, once for each key."""
+    """Insert the transfer with its effect on the wallet, then on an API key's budget, once for each key.
+
+    `api_key` is the public id of the API key that asked, for the line.
+    """
     try:
         with transaction.atomic():
             if wallet is None or effect is None:
                 transfer.save(force_insert=True)
             else:
-                _write_with_line(transfer, wallet, effect)
+                _write_with_line(transfer, wallet, effect, api_key)
             if change_budget is not None:
                 change_budget()
     except (InsufficientCredit, InvalidInput):
@@ -95,7 +100,7 @@ def _has_room(effect: Effect) -> Q:
     return is_covered & Q(credits_posted__lte=MAX_AMOUNT - effect.credits)
 
 
-def _write_with_line(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
+def _write_with_line(transfer: Transfer, wallet: LedgerAccount, effect: Effect, api_key: UUID | None) -> None:
     """The wallet is changed first: its lock puts its movements in a line, and each gets its time in it."""
     row = _change(transfer, wallet, effect)
     transfer.created_at = _next_moment(row)
@@ -108,6 +113,7 @@ def _write_with_line(transfer: Transfer, wallet: LedgerAccount, effect: Effect) 
         pending_delta=effect.pending,
         posted_after=row.credits_posted - row.debits_posted,
         pending_after=row.debits_pending,
+        api_key=api_key,
         created_at=transfer.created_at,
     )
 
@@ -182,13 +188,18 @@ def resolution_of(hold: Transfer, *, kind: Transfer.Kind, amount_micros: int, co
     )
 
 
+def key_of(transfer: Transfer) -> UUID | None:
+    """The API key on the line of a transfer."""
+    return Entry.objects.filter(transfer=transfer).values_list("api_key", flat=True).first()
+
+
 def resolve(hold: Transfer, resolution: Transfer, effect: Effect) -> Transfer:
     """Write the one resolution of a hold; UNIQUE(hold) decides the race of capture against release."""
     change_budget = None
     if hold.budget_id is not None:
         change_budget = partial(budgets.settle, hold.budget_id, held_micros=effect.pending, spent_micros=effect.debits)
     try:
-        return write(resolution, hold.debit, effect, change_budget=change_budget)
+        return write(resolution, hold.debit, effect, change_budget=change_budget, api_key=key_of(hold))
     except IntegrityError:
         winner = Transfer.objects.filter(hold=hold).first()
         if winner is None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count as numbers
 from unittest.mock import patch
 
 from django.core.files.base import ContentFile
@@ -40,6 +39,7 @@ MODELS = (FLASH, "gemini-3-pro-image-preview", GPT)
 SIZES = ("1K", "2K")
 STAFF = {"actor": "staff", "reason": "a simulation"}
 MOST_IN_A_HURRY = 12  # wishes
+MOST_TRIES = 20
 
 
 class Clock:
@@ -124,14 +124,18 @@ class Month:
             self.clock.now = max(self.clock.now, BEGINS + LASTS * self.asked / self.pictures)
             if self.clock.now.date() > today:
                 today = self.clock.now.date()
-                sweeper.sweep()  # what nobody has worked on
+                self._clean_up()
             if self.asked >= self.pictures / 2 and not is_dearer:
                 self._raise_prices()
                 is_dearer = True
             self.asked += self._ask()
         self.clock.now = BEGINS + LASTS
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """What nobody has worked on, and what somebody has left behind; as each night."""
         sweeper.sweep()
-        for each in Generation.objects.unfinished():
+        for each in Generation.objects.unfinished().paid_for():
             self._work(each)
 
     def _begin(self) -> None:
@@ -225,7 +229,7 @@ class Month:
         prompt = f"a fox {self.random.randrange(1 + self.pictures // 8)}"
         wish = {"prompt": prompt, "model": self.random.choice(MODELS), "count": count} | fields
         spec = GenerationSpec.parse(wish, default_image_size=self.random.choice(SIZES))
-        self.upstreams.troubled = 0.9 if self.wishes % 5 == 1 else 0.15
+        self.upstreams.troubled = 0.9 if self.wishes % 4 == 1 else 0.15
         before = self._standing(user, api_key)
         try:
             submission = services.submit(user=user, spec=spec, source="rest", api_key=api_key, reuse=reuse)
@@ -259,11 +263,13 @@ class Month:
 
     def _work(self, generation: Generation) -> None:
         """As a worker would, however long it was told to wait before its next attempt; some take their time."""
-        for number in numbers():
+        for number in range(MOST_TRIES):
             work_on(generation.pk)
             if self.wishes % 11 == 2 and number:
                 self.clock.now += timedelta(seconds=61)
-            if not Generation.objects.unfinished().filter(pk=generation.pk).update(next_run_at=self.clock.now):
+            # One that waits for the pictures of another ends with that.
+            waiting = Generation.objects.unfinished().paid_for().filter(pk=generation.pk)
+            if not waiting.update(next_run_at=self.clock.now):
                 return
 
     def _top_up(self, user: User, amount: int) -> None:

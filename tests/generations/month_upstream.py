@@ -84,7 +84,8 @@ class Upstreams:
         self.one = ScriptedProvider().says(self._one)
         self.many = Together(self._many)
         self.faults = Deck(NATIVE, chance)
-        self.faults_of_many = Deck((self._too_few, *COMMON), chance)
+        self.faults_of_many = Deck(COMMON, chance)
+        self.was_partial = False
 
     def providers_for(self, spec: GenerationSpec) -> tuple[Provider, ...]:
         return (self.one,) if spec.model.startswith("gemini") else (self.many,)
@@ -96,10 +97,12 @@ class Upstreams:
         return self.faults.deal()() if self._is_troubled() else reply(picture(self._image()))
 
     def _many(self, count: int) -> object:
+        if count > 1 and not self.was_partial:
+            self.was_partial = True
+            return self._too_few(count)
         if not self._is_troubled():
             return together(*(self._image() for _ in range(count)))
-        fault = self.faults_of_many.deal()
-        return fault(count) if fault == self._too_few else fault()
+        return self._too_few(count) if self.chance.random() < 0.3 else self.faults_of_many.deal()()
 
     def _too_few(self, count: int) -> object:
         """The last of several is cut off, or has not come at all; of one, nothing has."""
