@@ -1,5 +1,8 @@
 """The statement as a file: CSV or JSON of a period, with opening and closing balance, streamed.
 
+That of one API key has its lines only, so there are no balances from which they could follow; each line has the
+account's own balance after it.
+
 In CSV an amount is a number with six places and perhaps a minus, which every spreadsheet reads as a number. A text that
 a spreadsheet could take for a formula gets an apostrophe in front (as does a text that begins with one, so that taking
 one away gives each text back).
@@ -9,6 +12,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import orjson
 from django.http import StreamingHttpResponse
@@ -24,6 +28,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－"
 COLUMNS = (
     *("line", "time", "kind", "posted_change", "posted_balance", "held_change", "held_balance"),
     *("available_change", "available_balance", "currency", "job", "price", "transfer", "reason"),
+    "api_key",
 )
 CURRENCY = "USD"
 
@@ -37,15 +42,19 @@ class Export:
     lines: Range
     opening: tuple[int, int]
     closing: tuple[int, int]
+    api_key: UUID | None = None
 
     @property
     def file_name(self) -> str:
         """Without its ending."""
-        return f"statement-{self.period.name}"
+        return f"statement-{self.period.name}" + (f"-key-{self.api_key}" if self.api_key else "")
 
 
-def prepare(user: User, period: Period) -> Export:
-    """Fix the lines and the balances on either side; what is written afterwards belongs to the next export."""
+def prepare(user: User, period: Period, *, api_key: UUID | None = None) -> Export:
+    """Fix the lines and the balances on either side; what is written afterwards belongs to the next export.
+
+    `api_key` is the public id of one of the user's own keys.
+    """
     lines = statement.range_of(user, period)
     return Export(
         user=user,
@@ -53,6 +62,7 @@ def prepare(user: User, period: Period) -> Export:
         lines=lines,
         opening=statement.balance_at(user, lines.after),
         closing=statement.balance_at(user, lines.last),
+        api_key=api_key,
     )
 
 
@@ -68,13 +78,15 @@ def stream_csv(export: Export) -> Iterator[bytes]:
         return text.encode()
 
     writer.writerow(COLUMNS)
-    writer.writerow(_balance_row("opening", export.opening))
+    if not export.api_key:
+        writer.writerow(_balance_row("opening", export.opening))
     yield taken()
-    for piece in statement.read_range(export.user, export.lines):
+    for piece in statement.read_range(export.user, export.lines, api_key=export.api_key):
         writer.writerows(_row(line, export) for line in piece)
         yield taken()
-    writer.writerow(_balance_row("closing", export.closing))
-    yield taken()
+    if not export.api_key:
+        writer.writerow(_balance_row("closing", export.closing))
+        yield taken()
 
 
 def stream_json(export: Export) -> Iterator[bytes]:
@@ -85,12 +97,13 @@ def stream_json(export: Export) -> Iterator[bytes]:
         "currency": CURRENCY,
         "period": {"from": period.start, "to": period.last_day, "time_zone": period.zone_name},
         "made_at": timezone.now().astimezone(period.zone),
-        "opening": _balance(export.opening),
-        "closing": _balance(export.closing),
+        "api_key": export.api_key,
+        "opening": None if export.api_key else _balance(export.opening),
+        "closing": None if export.api_key else _balance(export.closing),
     }
     yield orjson.dumps(head)[:-1] + b',"lines":['
     is_first = True
-    for piece in statement.read_range(export.user, export.lines):
+    for piece in statement.read_range(export.user, export.lines, api_key=export.api_key):
         body = b",".join(orjson.dumps(_line(line, export)) for line in piece)
         yield body if is_first else b"," + body
         is_first = False
@@ -130,13 +143,14 @@ def _row(line: Line, export: Export) -> tuple[object, ...]:
         line.price_id or "",
         line.transfer_id,
         guard_cell(line.reason),
+        line.api_key or "",
     )
 
 
 def _balance_row(kind: str, balance: tuple[int, int]) -> tuple[object, ...]:
     posted, held = balance
     amounts = ("", format_usd(posted), "", format_usd(held), "", format_usd(posted - held))
-    return ("", "", kind, *amounts, CURRENCY, "", "", "", "")
+    return ("", "", kind, *amounts, CURRENCY, "", "", "", "", "")
 
 
 def _balance(balance: tuple[int, int]) -> dict[str, object]:
@@ -161,4 +175,5 @@ def _line(line: Line, export: Export) -> dict[str, object]:
         "price": line.price_id,
         "transfer": line.transfer_id,
         "reason": line.reason,
+        "api_key": line.api_key,
     }

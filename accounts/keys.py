@@ -166,6 +166,17 @@ def ended_keys(user: User) -> QuerySet[ApiKey]:
     return user.api_keys.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now()))
 
 
+def own_key(user: User, key_id: str) -> ApiKey:
+    """One of the user's keys, ended ones too, by what was sent as `api_key`. Raises InvalidInput, also for others'."""
+    try:
+        found = user.api_keys.filter(public_id=UUID(key_id)).first()
+    except ValueError:
+        raise InvalidInput.of("api_key", "api_key is the id of an API key.") from None
+    if found is None:
+        raise InvalidInput.of("api_key", "You have no API key with this id.")
+    return found
+
+
 def update_key(
     *,
     user: User,

@@ -224,15 +224,8 @@ def reserve_storage(*, standing: Standing, byte_size: int) -> StorageHold:
 # --- Telling --------------------------------------------------------------------------------------
 
 
-def describe_limits(
-    *, user: User, running: int | Running, api_key: ApiKey | None = None, at: datetime | None = None
-) -> list[LimitState]:
-    """Every limit that applies as it stands: the user's five, then the key's and the site's that are set."""
-    return describe_standing(standing_of(user, api_key=api_key, at=at), running=running, at=at)
-
-
 def describe_standing(standing: Standing, *, running: int | Running, at: datetime | None = None) -> list[LimitState]:
-    """The same of a standing that was read before."""
+    """Every limit that applies as it stands: the user's five, then the key's and the site's that are set."""
     now = at or timezone.now()
     counts = running if isinstance(running, Running) else Running(user=running)
     used: dict[str, int] = {}

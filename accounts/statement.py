@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import BigIntegerField, F, Q, QuerySet, Subquery, Value
@@ -42,11 +43,13 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which lines: of a kind of KINDS, "added" or "charged", of one job, of a period; empty is any."""
+    """Which lines: of a kind of KINDS, "added" or "charged", of one job, of jobs that one API key has
+    asked for (its public id), of a period; empty is any."""
 
     kind: str = ""
     sign: str = ""
     reference: str = ""
+    api_key: UUID | None = None
     period: Period = field(default_factory=Period)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class Line(NamedTuple):
     price_id: int | None
     transfer_id: str
     reason: str
+    api_key: UUID | None
 
 
 def entries_of(user: User) -> QuerySet[Entry]:
@@ -110,6 +114,8 @@ def lines_of(user: User, filters: Filters) -> QuerySet[Entry]:
         # Found first, of a job that has a handful: by a join they would be looked for in all lines of the account.
         moves = Transfer.objects.filter(reference=filters.reference).values_list("pk", flat=True)[:MOST_OF_A_JOB]
         lines = lines.filter(transfer__in=list(moves))
+    if filters.api_key:
+        lines = lines.filter(api_key=filters.api_key)
     return within(lines, user, filters.period)
 
 
@@ -153,8 +159,10 @@ def range_of(user: User, period: Period) -> Range:
     return Range(*found) if found else Range(0, 0)
 
 
-def read_range(user: User, lines: Range) -> Iterator[list[Line]]:
-    """The lines of a range, oldest first, in pieces; no transaction is open between two of them.
+def read_range(user: User, lines: Range, *, api_key: UUID | None = None) -> Iterator[list[Line]]:
+    """The lines of a range, those of a key only if one is named, oldest first, in pieces.
+
+    No transaction is open between two pieces.
 
     A line is never changed and none comes in between, so the pieces are of one moment all the same.
     """
@@ -164,14 +172,18 @@ def read_range(user: User, lines: Range) -> Iterator[list[Line]]:
         .values_list(
             *("version", "created_at", "transfer__code", "posted_delta", "posted_after"),
             *("pending_delta", "pending_after", "transfer__reference", "transfer__price_id"),
-            *("transfer_id", "transfer__reason"),
+            *("transfer_id", "transfer__reason", "api_key"),
         )
     )
+    if api_key:
+        rows = rows.filter(api_key=api_key)
     after = lines.after
     while after < lines.last:
-        piece = [Line(*row) for row in rows.filter(version__gt=after, version__lte=min(after + CHUNK, lines.last))]
+        piece = [Line(*row) for row in rows.filter(version__gt=after, version__lte=lines.last)[:CHUNK]]
+        if not piece:  # the last lines are not the key's
+            return
         yield piece
-        after += CHUNK
+        after = piece[-1].number
 
 
 def balance_at(user: User, number: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class Usage:
 def usage_of(user: User, period: Period) -> Usage:
     """The usage of a period of a year at most, in one query. Raises InvalidInput for a longer or an open one.
 
-    A movement is of the day of its transfer, as on the operators' money page.
+    A movement is of the day of its transfer, as on the operators' money page; its line in the statement has that time.
     """
     if not period.start or not period.end or (period.end - period.start).days > MAX_DAYS:
         raise InvalidInput.of("from", f"Send a month, or from and to with at most {MAX_DAYS} days between them.")

@@ -30,6 +30,7 @@ LINES = 30
 KINDS = {"grant": "Added", "hold": "Holds", "capture": "Charges", "release": "Releases", "refund": "Refunds"}
 SIGNS = {"added": "Money in", "charged": "Money out"}
 ENDED_KEYS = 20
+KEYS_TO_CHOOSE = 100
 ENDS_SOON = timedelta(days=14)
 THEMES = ("system", "light", "dark")
 THEME_KEPT_S = 365 * 24 * 60 * 60
@@ -50,6 +51,7 @@ class LedgerForm:
     kind: str = ""
     sign: str = ""
     reference: str = ""
+    api_key: str = ""
     month: str = ""
     time_zone: str = ""
 
@@ -61,9 +63,19 @@ class LedgerForm:
         """Raises InvalidInput."""
         return parse_period(month=self.month, time_zone=self.time_zone)
 
-    def filters(self) -> Filters:
+    def key_id(self, user: User) -> UUID | None:
+        """The public id of the key that was chosen. Raises InvalidInput for what is no key of the user's."""
+        return api_keys.own_key(user, self.api_key).public_id if self.api_key else None
+
+    def filters(self, user: User) -> Filters:
         """Raises InvalidInput."""
-        return Filters(kind=self.kind, sign=self.sign, reference=self.reference, period=self.period())
+        return Filters(
+            kind=self.kind,
+            sign=self.sign,
+            reference=self.reference,
+            api_key=self.key_id(user),
+            period=self.period(),
+        )
 
     def query(self) -> str:
         """What is set, for links to other pages of the same lines."""
@@ -90,7 +102,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
     user, form, problem = _person(request), LedgerForm.read(request), ""
     before, after = (_number(request.GET.get(name, "")) for name in ("before", "after"))
     try:
-        page = statement.page_of(user, form.filters(), limit=LINES, before=before, after=after)
+        page = statement.page_of(user, form.filters(user), limit=LINES, before=before, after=after)
     except InvalidInput as error:
         page, problem = statement.Page(lines=[], newer=None, older=None), error.message
     context = {
@@ -102,6 +114,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
         "problem": problem,
         "kinds": KINDS,
         "signs": SIGNS,
+        "api_keys": user.api_keys.order_by("-pk")[:KEYS_TO_CHOOSE],
         "this_month": timezone.now().strftime("%Y-%m"),
         "balance": book.balance_of(user),
     }
@@ -111,8 +124,10 @@ def ledger(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def statement_file(request: HttpRequest, form: str) -> HttpResponseBase:
-    """The statement of a month, or of all time, as a file. Raises InvalidInput."""
-    return exports.respond(exports.prepare(_person(request), LedgerForm.read(request).period()), form=form)
+    """The statement of a month, or of all time, as a file; that of one key if one is chosen. Raises InvalidInput."""
+    user, chosen = _person(request), LedgerForm.read(request)
+    export = exports.prepare(user, chosen.period(), api_key=chosen.key_id(user))
+    return exports.respond(export, form=form)
 
 
 def _number(text: str) -> int | None:

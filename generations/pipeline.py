@@ -93,7 +93,8 @@ def execute(lease: Lease) -> None:
     waits: dict[int, float | None] = {}
     is_due = True  # it was claimed, so whatever had to be waited for is over
     while True:
-        steps = {slot: _next_step(job, slot, waits.get(slot), is_due=is_due) for slot in job.slots}
+        made = _attempts_by_slot(job)
+        steps = {slot: _next_step(job, slot, made[slot], waits.get(slot), is_due=is_due) for slot in job.slots}
         retries = {slot: step for slot, step in steps.items() if isinstance(step, Retry)}
         if not retries or _is_over(job):
             _settle(job, steps)
@@ -102,7 +103,7 @@ def execute(lease: Lease) -> None:
         if delay_s > 0:
             leases.park(job.lease, delay_s=delay_s, stage="waiting_to_retry")
             return
-        ways = _find_ways(job, retries)
+        ways = _find_ways(job, made, retries)
         if isinstance(ways, Refusal):
             _wait_for_upstream(job, steps, ways)
             return
@@ -116,9 +117,19 @@ def execute(lease: Lease) -> None:
         is_due = False
 
 
-def _next_step(job: Job, slot: int, retry_after_s: float | None, *, is_due: bool) -> Retry | GiveUp | None:
-    """The next call for a slot, the end of trying, or None when its pictures are there."""
-    attempts = list(job.generation.attempts.filter(run=job.generation.run, slot=slot).order_by("number"))
+def _attempts_by_slot(job: Job) -> dict[int, list[Attempt]]:
+    """The calls of this run in their order."""
+    attempts = job.generation.attempts.filter(run=job.generation.run).order_by("number")
+    made: dict[int, list[Attempt]] = {slot: [] for slot in job.slots}
+    for attempt in attempts:
+        made.setdefault(attempt.slot, []).append(attempt)
+    return made
+
+
+def _next_step(
+    job: Job, slot: int, attempts: Sequence[Attempt], retry_after_s: float | None, *, is_due: bool
+) -> Retry | GiveUp | None:
+    """The next call for a slot after these, the end of trying, or None when its pictures are there."""
     if not attempts:
         return Retry()
     if any(_has_picture(attempt) for attempt in attempts):
@@ -134,7 +145,7 @@ def _next_step(job: Job, slot: int, retry_after_s: float | None, *, is_due: bool
     )
 
 
-def _find_ways(job: Job, retries: dict[int, Retry]) -> dict[int, Way] | Refusal:
+def _find_ways(job: Job, made: dict[int, list[Attempt]], retries: dict[int, Retry]) -> dict[int, Way] | Refusal:
     """The calls that the breakers let through; the Refusal that ends first when they let none.
 
     Another upstream takes the place of one that is away as long as nothing may have been bought for the slot.
@@ -142,9 +153,8 @@ def _find_ways(job: Job, retries: dict[int, Retry]) -> dict[int, Way] | Refusal:
     ways: dict[int, Way] = {}
     refusals = []
     for slot, retry in retries.items():
-        made = list(job.generation.attempts.filter(run=job.generation.run, slot=slot))
-        asked = {job.place_of(attempt) for attempt in made} | {retry.upstream}
-        is_free = not any(OUTCOMES[attempt.outcome].paid for attempt in made)
+        asked = {job.place_of(attempt) for attempt in made[slot]} | {retry.upstream}
+        is_free = not any(OUTCOMES[attempt.outcome].paid for attempt in made[slot])
         instead = [place for place in range(len(job.providers)) if is_free and place not in asked]
         found = routing.find_way(job.providers, job.spec_of(slot), retry, instead=instead)
         if isinstance(found, Refusal):

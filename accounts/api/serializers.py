@@ -178,6 +178,7 @@ class EntrySerializer(serializers.Serializer):
     currency = serializers.CharField(source="account.currency")
     reference = serializers.CharField(source="transfer.reference", help_text="The id of the generation, if any")
     reason = serializers.CharField(source="transfer.reason")
+    api_key = serializers.UUIDField(allow_null=True, help_text="The key that asked for the job, if one did")
     created_at = serializers.DateTimeField()
 
 
@@ -207,6 +208,7 @@ class StatementLineSerializer(serializers.Serializer):
     price = serializers.IntegerField(allow_null=True, help_text="The price row that was in force for it")
     transfer = serializers.UUIDField()
     reason = serializers.CharField()
+    api_key = serializers.UUIDField(allow_null=True, help_text="The key that asked for the job, if one did")
 
 
 class PeriodSerializer(serializers.Serializer):
@@ -226,8 +228,9 @@ class StatementSerializer(serializers.Serializer):
     currency = serializers.CharField()
     period = PeriodSerializer()
     made_at = serializers.DateTimeField()
-    opening = StatementBalanceSerializer()
-    closing = StatementBalanceSerializer()
+    api_key = serializers.UUIDField(allow_null=True, help_text="The key whose lines these are; null: all lines")
+    opening = StatementBalanceSerializer(allow_null=True, help_text="null with api_key: balances follow from all lines")
+    closing = StatementBalanceSerializer(allow_null=True)
     lines = StatementLineSerializer(many=True)
 
 

@@ -1,5 +1,7 @@
 """REST for the statement: pages of lines, the statement of a period as a file, and what was used in it."""
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -11,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import exports, statement, usage
+from accounts import exports, keys, statement, usage
 from accounts.api.authentication import caller
 from accounts.api.serializers import EntrySerializer, StatementSerializer, UsageSerializer, usage_body
 from accounts.errors import FieldError, InvalidInput
@@ -30,6 +32,7 @@ FILTERS = (
     OpenApiParameter("sign", str, enum=list(SIGNS), description="Lines that added money, or took it."),
     OpenApiParameter("reference", str, description="The id of a generation."),
 )
+API_KEY = OpenApiParameter("api_key", OpenApiTypes.UUID, description="Of jobs that this key of yours has asked for.")
 USAGE_DAYS = 30
 
 
@@ -51,24 +54,26 @@ class LedgerList(ListAPIView):
 
     def get_queryset(self) -> QuerySet[Entry]:
         pages = self.paginator.get_schema_operation_parameters(self)  # type: ignore[union-attr]
-        sent = _read(self.request, also=("kind", "sign", "reference", *(each["name"] for each in pages)))
+        sent = _read(self.request, also=("kind", "sign", "reference", "api_key", *(each["name"] for each in pages)))
         filters = Filters(
             kind=sent.get("kind", ""),
             sign=sent.get("sign", ""),
             reference=sent.get("reference", ""),
+            api_key=_api_key(self.request, sent),
             period=_period(sent),
         )
         return statement.lines_of(caller(self.request), filters)
 
     @extend_schema(
         operation_id="ledger_list",
-        parameters=[*FILTERS, *PERIOD],
+        parameters=[*FILTERS, API_KEY, *PERIOD],
         responses={(200, "application/json"): EntrySerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
     )
     def get(self, request: Request) -> HttpResponseBase:  # type: ignore[override]
         """The caller's statement, newest line first; `Accept: text/csv` streams that of a period, as ledger/statement.
 
-        A CSV has every line of its period, so that its balances follow from its lines: it takes no other filter.
+        A CSV has every line of its period, so that its balances follow from its lines; with `api_key` it has those of a
+        key, without opening and closing balance. It takes no other filter.
         """
         if _wants_csv(request):
             return _file(request)
@@ -81,7 +86,7 @@ class Statement(APIView):
 
     @extend_schema(
         operation_id="ledger_statement",
-        parameters=[*PERIOD],
+        parameters=[API_KEY, *PERIOD],
         responses={(200, "application/json"): StatementSerializer, (200, "text/csv"): OpenApiTypes.STR},
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -110,7 +115,8 @@ def _wants_csv(request: Request) -> bool:
 
 
 def _file(request: Request) -> HttpResponseBase:
-    export = exports.prepare(caller(request), _period(_read(request)))
+    sent = _read(request, also=("api_key",))
+    export = exports.prepare(caller(request), _period(sent), api_key=_api_key(request, sent))
     return exports.respond(export, form="csv" if _wants_csv(request) else "json")
 
 
@@ -130,6 +136,11 @@ def _read(request: Request, *, also: tuple[str, ...] = ()) -> dict[str, str]:
     if errors:
         raise InvalidInput(f"{errors[0].field}: {errors[0].message}", errors=tuple(errors))
     return request.query_params.dict()
+
+
+def _api_key(request: Request, sent: dict[str, str]) -> UUID | None:
+    """Raises InvalidInput for what is no key of the caller's."""
+    return keys.own_key(caller(request), sent["api_key"]).public_id if sent.get("api_key") else None
 
 
 def _period(sent: dict[str, str]) -> Period:

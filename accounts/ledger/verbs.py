@@ -1,9 +1,10 @@
 """The verbs that move money: grant, reserve, capture, release, refund. Amounts are integer micro-USD.
 
-Each verb writes in one transaction, in this order: the transfer; a conditional UPDATE of the wallet, which nothing can
-overspend because the condition and the change are one statement; the account's next statement line. A key makes a verb
-safe to repeat: the same key with the same money gives the same transfer back (the words and the time limit may differ),
-with other money IdempotencyMismatch. A database that does not answer is ServiceUnavailable, and nothing half is left.
+Each verb writes in one transaction, in this order: a conditional UPDATE of the wallet, which nothing can overspend
+because the condition and the change are one statement; the transfer; the account's next statement line, which has the
+transfer's time. A key makes a verb safe to repeat: the same key with the same money gives the same transfer back (the
+words and the time limit may differ), with other money IdempotencyMismatch. A database that does not answer is
+ServiceUnavailable, and nothing half is left.
 """
 
 import re
@@ -24,6 +25,7 @@ from accounts.ledger.writing import (
     check_reason,
     find_by_key,
     house_account,
+    key_of,
     resolution_of,
     resolve,
     wallet_and,
@@ -117,7 +119,8 @@ def reserve(
         budget_id=budget_id,
         expires_at=expires_at,
     )
-    return write(transfer, wallet, Effect(pending=amount_micros), also=change_budget)
+    key_id = api_key.public_id if api_key else None
+    return write(transfer, wallet, Effect(pending=amount_micros), also=change_budget, api_key=key_id)
 
 
 @fail_closed()
@@ -173,7 +176,7 @@ def refund(*, transfer: Transfer, amount_micros: int, actor: str, reason: str, k
         if budget_id is not None:
             change_budget = partial(budgets.settle, budget_id, spent_micros=-amount_micros)
         effect = Effect(credits=amount_micros, refunds=amount_micros)
-        return write(compensation, wallet, effect, also=change_budget)
+        return write(compensation, wallet, effect, also=change_budget, api_key=key_of(transfer))
 
 
 @fail_closed()

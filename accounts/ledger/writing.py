@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
 
 from accounts.errors import Conflict, IdempotencyMismatch, InsufficientCredit, InvalidInput
 from accounts.ledger import budgets
@@ -15,6 +18,7 @@ from accounts.money import format_usd
 
 Kind = LedgerAccount.Kind
 MAX_REASON = 200  # characters
+CLOCKS_APART = timedelta(minutes=1)
 ABOVE_FLOOR = "ledger_account_above_floor"  # the constraint behind the conditional UPDATE, should that ever fail
 # What a repeated call must have in common with the first; its words and its time limit may differ.
 SAME_MONEY = (
@@ -61,18 +65,26 @@ def write(
     effect: Effect | None = None,
     *,
     also: Callable[[], None] | None = None,
+    api_key: UUID | None = None,
 ) -> Transfer:
     """Insert the transfer with its effect on the wallet, once for each key.
 
     `also` is what else it changes, in the same transaction and after the wallet: an API key's budget, for instance.
+    `api_key` is the public id of the API key that asked, for the line.
     """
     try:
         with transaction.atomic():
-            transfer.save(force_insert=True)
-            if wallet is not None and effect is not None:
-                apply(transfer, wallet, effect)
+            if wallet is None or effect is None:
+                transfer.save(force_insert=True)
+            else:
+                _write_with_line(transfer, wallet, effect, api_key)
             if also is not None:
                 also()
+    except (InsufficientCredit, InvalidInput):
+        # What this very call took when it came the first time may be what is missing now.
+        if earlier := find_by_key(transfer):
+            return earlier
+        raise
     except IntegrityError as error:
         if earlier := find_by_key(transfer):
             return earlier
@@ -89,8 +101,35 @@ def _has_room(effect: Effect) -> Q:
     return is_covered & Q(credits_posted__lte=MAX_AMOUNT - effect.credits)
 
 
-def apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
-    """Change a tracked account and write its statement line. Raises InsufficientCredit, InvalidInput."""
+def _write_with_line(transfer: Transfer, wallet: LedgerAccount, effect: Effect, api_key: UUID | None) -> None:
+    """The wallet is changed first: its lock puts its movements in a line, and each gets its time in it."""
+    row = _change(transfer, wallet, effect)
+    transfer.created_at = _next_moment(row)
+    transfer.save(force_insert=True)
+    _add_line(transfer, row, effect, api_key)
+
+
+def apply(transfer: Transfer, account: LedgerAccount, effect: Effect) -> None:
+    """Change one more tracked account by a transfer that is written. Raises InsufficientCredit, InvalidInput."""
+    _add_line(transfer, _change(transfer, account, effect), effect, None)
+
+
+def _add_line(transfer: Transfer, row: LedgerAccount, effect: Effect, api_key: UUID | None) -> None:
+    Entry.objects.create(
+        transfer=transfer,
+        account=row,
+        version=row.version,
+        posted_delta=effect.posted,
+        pending_delta=effect.pending,
+        posted_after=row.credits_posted - row.debits_posted,
+        pending_after=row.debits_pending,
+        api_key=api_key,
+        created_at=transfer.created_at,
+    )
+
+
+def _change(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> LedgerAccount:
+    """The wallet after the effect, with `last_line_at`. Raises InsufficientCredit, InvalidInput."""
     wallets = LedgerAccount.objects.filter(pk=wallet.pk)
     # One statement: of many that race for the last money, those that come after it is gone find no row to change.
     changed = wallets.filter(_has_room(effect)).update(
@@ -102,16 +141,20 @@ def apply(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> None:
     )
     if not changed:
         raise _refusal(transfer, wallet, effect)
-    row = wallets.get()  # its lock is ours until the commit, so this is the version that we made
-    Entry.objects.create(
-        transfer=transfer,
-        account=row,
-        version=row.version,
-        posted_delta=effect.posted,
-        pending_delta=effect.pending,
-        posted_after=row.credits_posted - row.debits_posted,
-        pending_after=row.debits_pending,
-    )
+    last = Entry.objects.filter(account=OuterRef("pk"), version=OuterRef("version") - 1).values("created_at")
+    # Its lock is ours until the commit, so this is the version that we made.
+    return wallets.annotate(last_line_at=Subquery(last)).get()
+
+
+def _next_moment(wallet: LedgerAccount) -> datetime:
+    """The time of the wallet's next line, after that of its last one, so that days follow the numbers of the lines.
+
+    Clocks of several machines are a little apart. One that was far ahead has to be put up with: lines that follow it
+    for hours would all be of the wrong day.
+    """
+    now, last = timezone.now(), wallet.last_line_at  # type: ignore[attr-defined]
+    is_behind = last is not None and now <= last <= now + CLOCKS_APART
+    return last + timedelta(microseconds=1) if is_behind else now
 
 
 def _refusal(transfer: Transfer, wallet: LedgerAccount, effect: Effect) -> InsufficientCredit | InvalidInput:
@@ -155,13 +198,18 @@ def resolution_of(hold: Transfer, *, kind: Transfer.Kind, amount_micros: int, co
     )
 
 
+def key_of(transfer: Transfer) -> UUID | None:
+    """The API key on the line of a transfer."""
+    return Entry.objects.filter(transfer=transfer).values_list("api_key", flat=True).first()
+
+
 def resolve(hold: Transfer, resolution: Transfer, effect: Effect) -> Transfer:
     """Write the one resolution of a hold; UNIQUE(hold) decides the race of capture against release."""
     change_budget = None
     if hold.budget_id is not None:
         change_budget = partial(budgets.settle, hold.budget_id, held_micros=effect.pending, spent_micros=effect.debits)
     try:
-        return write(resolution, hold.debit, effect, also=change_budget)
+        return write(resolution, hold.debit, effect, also=change_budget, api_key=key_of(hold))
     except IntegrityError:
         winner = Transfer.objects.filter(hold=hold).first()
         if winner is None:

@@ -199,10 +199,15 @@ class Entry(models.Model):
     pending_delta = models.BigIntegerField()
     posted_after = models.BigIntegerField()
     pending_after = models.BigIntegerField()
+    # Public id of the key that asked for the job, which it outlives; what resolves or refunds a hold has the hold's.
+    api_key = models.UUIDField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         indexes = [
+            models.Index(
+                fields=["account", "api_key", "version"], condition=Q(api_key__isnull=False), name="entry_by_key"
+            ),
             # The kinds of lines that are rare in a long statement; those for each picture are found without.
             models.Index(fields=["account", "version"], condition=Q(posted_delta__gt=0), name="entry_money_in"),
             models.Index(

@@ -44,6 +44,7 @@ def test_the_statement_shows_each_line_with_the_balance_after_it(api, alice):
         "currency": "USD",
         "reference": "",
         "reason": "gift",
+        "api_key": None,
         "created_at": entry.created_at.isoformat().replace("+00:00", "Z"),
     }
 

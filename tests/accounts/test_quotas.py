@@ -413,7 +413,7 @@ def test_the_database_counts_while_redis_is_away(alice, settings, monkeypatch):
     assert admit(alice).remaining == 0
     with pytest.raises(RateLimited):
         quotas.admit_request(user=alice, at=NOON)
-    assert quotas.describe_limits(user=alice, running=0, at=NOON)[3].used == 1
+    assert quotas.describe_standing(quotas.standing_of(alice, at=NOON), running=0, at=NOON)[3].used == 1
 
 
 # --- What is told ---
@@ -426,7 +426,7 @@ def test_every_limit_is_described_as_it_stands(alice):
     quotas.admit_request(user=alice, at=NOON)
     with pytest.raises(RateLimited):
         quotas.admit_request(user=alice, at=NOON)
-    states = quotas.describe_limits(user=alice, running=2, at=NOON)
+    states = quotas.describe_standing(quotas.standing_of(alice, at=NOON), running=2, at=NOON)
     assert [(state.name, state.limit, state.used, state.remaining, state.resets_at) for state in states] == [
         ("images_per_day", 40, 3, 37, MIDNIGHT + timedelta(days=1)),
         ("images_per_month", None, 3, None, datetime(2026, 4, 1, tzinfo=UTC)),
@@ -442,7 +442,7 @@ def test_the_keys_and_the_sites_limits_are_described_after_the_users(alice):
     take(alice, 2, api_key=key)
     quotas.recount_site(at=NOON)
     running = quotas.Running(user=3, key=1)
-    states = quotas.describe_limits(user=alice, api_key=key, running=running, at=NOON)
+    states = quotas.describe_standing(quotas.standing_of(alice, api_key=key, at=NOON), running=running, at=NOON)
     assert [(state.name, state.source, state.limit, state.used) for state in states[5:]] == [
         ("key_images_per_day", "key", 5, 2),
         ("key_concurrent", "key", 2, 1),
@@ -463,7 +463,9 @@ def parsed(headers):
 
 def test_the_headers_are_structured_fields_that_name_the_limit_nearest_to_its_end(alice):
     take(alice, 4)
-    headers = quotas.rate_headers(quotas.describe_limits(user=alice, running=3, at=NOON), at=NOON)
+    headers = quotas.rate_headers(
+        quotas.describe_standing(quotas.standing_of(alice, at=NOON), running=3, at=NOON), at=NOON
+    )
     assert parsed(headers) == {
         "RateLimit-Policy": {
             "images_per_day": {"q": 40, "w": 86400, "qu": "images"},

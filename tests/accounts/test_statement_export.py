@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts import exports, ledger, statement
+from accounts import exports, keys, ledger, statement
 from accounts.models import Entry
 from accounts.money import parse_usd
 from accounts.periods import Period
@@ -90,6 +90,7 @@ def test_a_csv_read_again_gives_the_balance(api, alice, history):
         "price": str(hold.price_id),
         "transfer": str(capture.pk),
         "reason": "",
+        "api_key": "",
     }
 
 
@@ -210,3 +211,65 @@ def test_it_is_read_in_pieces_and_what_comes_meanwhile_is_not_in_it(alice, monke
     assert len(queries) == 3
     assert rest.count("\r\n") == 9  # eight lines and the closing balance
     assert rest.splitlines()[-1].startswith(",,closing,,1.000007,")
+
+
+# --- The lines of one key ---
+
+
+@pytest.fixture
+def spending(alice):
+    """One job asked for with a key of Alice's, captured and partly refunded, and one without; gives the key."""
+    key, price = keys.create_key(user=alice).api_key, money.make_price()
+    with_key = ledger.capture(hold=money.reserve(alice, price, api_key=key))
+    money.refund(with_key, 8_000)
+    ledger.capture(hold=money.reserve(alice, price))
+    ledger.release(hold=money.reserve(alice, price, api_key=key), reason="failed")
+    return key
+
+
+OF_THE_KEY = ["hold", "capture", "refund", "hold", "release"]
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_lines_are_found_by_key(api, alice, spending, is_revoked):
+    if is_revoked:
+        keys.revoke_key(user=alice, key_id=spending.public_id)
+    query = {"api_key": str(spending.public_id)}
+    rows = rows_of(api.get("/api/v1/ledger", query, headers=CSV))
+    assert [row["kind"] for row in rows] == OF_THE_KEY
+    assert {row["api_key"] for row in rows} == {query["api_key"]}
+    document = json.loads(text_of(api.get("/api/v1/ledger/statement", query)))
+    assert [line["kind"] for line in document["lines"]] == OF_THE_KEY
+    assert (document["api_key"], document["opening"], document["closing"]) == (query["api_key"], None, None)
+    listed = api.get("/api/v1/ledger", query).json()["results"]
+    assert [row["code"] for row in listed] == OF_THE_KEY[::-1]
+    client = Client()
+    client.force_login(alice)
+    page = client.get("/account/ledger/", query)
+    assert [line.entry.transfer.code for line in page.context["lines"]] == OF_THE_KEY[::-1]
+    file = client.get("/account/ledger/statement.csv", query)
+    assert str(spending.public_id) in file["Content-Disposition"]
+    assert [row["kind"] for row in rows_of(file)] == OF_THE_KEY
+
+
+def test_every_other_line_names_no_key(api, spending):
+    rows = rows_of(api.get("/api/v1/ledger", headers=CSV))
+    assert [row["kind"] for row in rows if not row["api_key"]] == ["opening", "grant", "hold", "capture", "closing"]
+
+
+@pytest.mark.parametrize("whose", ["another person's", "nobody's", "none"])
+def test_a_key_that_is_not_ones_own_is_refused(api, alice, bob, spending, whose):
+    ids = {
+        "another person's": str(keys.create_key(user=bob).api_key.public_id),
+        "nobody's": "00000000-0000-4000-8000-000000000000",
+        "none": "x\0",
+    }
+    query = {"api_key": ids[whose]}
+    for path, headers in (("/api/v1/ledger", {}), ("/api/v1/ledger", CSV), ("/api/v1/ledger/statement", {})):
+        response = api.get(path, query, headers=headers)
+        assert response.status_code == 400
+        assert [error["field"] for error in response.json()["errors"]] == ["api_key"]
+    client = Client()
+    client.force_login(alice)
+    assert client.get("/account/ledger/", query).status_code == 400
+    assert client.get("/account/ledger/statement.json", query).status_code == 400

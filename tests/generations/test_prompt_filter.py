@@ -87,7 +87,7 @@ def test_rest_answers_422_with_rule_class_and_span_and_keeps_nothing(api, alice,
 
 def test_a_refusal_counts_as_a_request_of_this_minute_and_nothing_else(api, alice):
     post(api, {"prompt": BLOCKED})
-    used = {state.name: state.used for state in quotas.describe_limits(user=alice, running=0)}
+    used = {state.name: state.used for state in quotas.describe_standing(quotas.standing_of(alice), running=0)}
     assert {name: count for name, count in used.items() if count} == {"requests_per_minute": 1}
 
 

@@ -138,6 +138,6 @@ def test_64_requests_under_a_limit_of_4_at_once_are_4_jobs(rich_in_pictures, sub
 def test_limits_describe_what_submit_enforces(alice, submit):
     limit(alice, images_per_day=3, concurrent=2)
     submit(alice)
-    states = {state.name: state for state in quotas.describe_limits(user=alice, running=1)}
+    states = {state.name: state for state in quotas.describe_standing(quotas.standing_of(alice), running=1)}
     assert (states["images_per_day"].limit, states["images_per_day"].used) == (3, 1)
     assert (states["concurrent"].limit, states["concurrent"].used) == (2, 1)
