@@ -61,8 +61,16 @@ def sweep(*, older_than_s: float = 3600) -> int:
             is_old = path.stat().st_mtime < limit
         except FileNotFoundError:
             continue
-        is_open = Attempt.objects.filter(public_id=path.name.split(".")[0], outcome=Attempt.SENT).exists()
-        if is_old and not is_open:
+        if is_old and not _is_asked_for(path.name):
             path.unlink(missing_ok=True)
             removed += 1
     return removed
+
+
+def _is_asked_for(name: str) -> bool:
+    """Whether an open attempt will look for this file; one with another's name is nobody's."""
+    try:
+        attempt = UUID(name.split(".")[0])
+    except ValueError:
+        return False
+    return Attempt.objects.filter(public_id=attempt, outcome=Attempt.SENT).exists()

@@ -87,6 +87,12 @@ def test_old_spool_files_go_but_not_those_of_an_open_attempt(alice, upstream, su
     assert not stranger.exists()
 
 
+def test_a_file_with_anothers_name_does_not_stop_the_sweep(settings, db):
+    settings.SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+    (settings.SPOOL_DIR / "thumbs.db").write_bytes(b"x")
+    assert spool.sweep(older_than_s=-1) == 1
+
+
 def test_idempotency_keys_are_kept_for_a_month(alice, submit):
     submit(alice, key="young")
     submit(alice, key="old")
