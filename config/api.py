@@ -146,10 +146,10 @@ class NewestFirst(CursorPagination):
         return page
 
     def get_next_link(self) -> str | None:
-        return self.encode_cursor(Cursor(offset=0, reverse=False, position=self._last)) if self.has_next else None  # type: ignore[arg-type]
+        return self.encode_cursor(Cursor(offset=0, reverse=False, position=self._last)) if self.has_next else None
 
     def get_previous_link(self) -> str | None:
-        return self.encode_cursor(Cursor(offset=0, reverse=True, position=self._first)) if self.has_previous else None  # type: ignore[arg-type]
+        return self.encode_cursor(Cursor(offset=0, reverse=True, position=self._first)) if self.has_previous else None
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get(self.page_size_query_param)

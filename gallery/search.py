@@ -86,13 +86,13 @@ class ByPlace:
         """Those below a place, all without one, the nearest first."""
         rows, order = self._rows(descending=True)
         if than is not None:
-            rows = rows.filter(**_bound(order, "lt", int(than)))
+            rows = rows.filter(place__lt=int(than), **_bound(order, "lt", int(than)))
         return rows.order_by(*(f"-{name}" for name in order))
 
     def newer(self, than: int | str) -> ImageQuerySet:
         """Those above a place, the nearest first."""
         rows, order = self._rows(descending=False)
-        return rows.filter(**_bound(order, "gt", int(than))).order_by(*order)
+        return rows.filter(place__gt=int(than), **_bound(order, "gt", int(than))).order_by(*order)
 
     def position_of(self, row: Image) -> int:
         """Its place."""
@@ -115,13 +115,12 @@ class ByPlace:
 
 
 def _bound(order: list[str], lookup: str, than: int) -> dict[str, int]:
-    """A bound of the place, and what it means for what the rows are read by."""
-    place = {f"place__{lookup}": than}
+    """What a bound of the place means for what the rows are read by."""
     if "span" in order:
         # Not the id: the planner would count on it, and begin with the pictures instead of the search.
-        return place | {f"span__{lookup}e": than >> SPAN_BITS}
+        return {f"span__{lookup}e": than >> SPAN_BITS}
     # For both sides of a join: PostgreSQL does not conclude one from the other, and would begin at the top.
-    return place | {f"pk__{lookup}": than}
+    return {f"pk__{lookup}": than}
 
 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:

@@ -79,7 +79,7 @@ class ImageList(APIView):
         images = rows.with_blob().prefetch_related("collections").matching(**wanted)
         place = search.PLACE_IN_COLLECTION if "collection" in wanted else "pk"
         found = search.ByPlace(images=images, owner_id=caller(request).pk, query=query, place=place)
-        page: list[Image] = paginator.paginate_queryset(found, request, view=self) or []  # type: ignore[arg-type]
+        page = paginator.paginate_queryset(found, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 
     @extend_schema(

@@ -132,7 +132,7 @@ class _Subquery(Join):
 
     def relabeled_clone(self, change_map: Any) -> Any:
         clone = super().relabeled_clone(change_map)
-        clone.found = self.found  # type: ignore[attr-defined]
+        clone.found = self.found
         return clone
 
 
@@ -144,6 +144,6 @@ def led_by_subquery(images: ImageQuerySet, found: Found) -> ImageQuerySet:
     aliases = images.query.alias_map
     join = copy.copy(aliases[SearchEntry._meta.db_table])
     join.__class__ = _Subquery
-    join.found = found  # type: ignore[union-attr]
+    join.found = found
     aliases[SearchEntry._meta.db_table] = join
     return images
