@@ -10,7 +10,6 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as rest
@@ -87,37 +86,11 @@ class JsonObjectParser(JSONParser):
         return body
 
 
-class ByKey:
-    """A list by one key that is unique in it, asked for by the value that its rows come after."""
-
-    def __init__(self, rows: QuerySet[Any], ordering: str) -> None:
-        self._name = ordering.removeprefix("-")
-        self._rows, self._is_descending = rows, ordering.startswith("-")
-
-    def older(self, than: str | None = None) -> QuerySet[Any]:
-        """The rows that come later in the list, all without a value, the nearest first."""
-        return self._beyond(than, is_descending=self._is_descending)
-
-    def newer(self, than: str) -> QuerySet[Any]:
-        """The rows that come earlier in the list, the nearest first."""
-        return self._beyond(than, is_descending=not self._is_descending)
-
-    def position_of(self, row: Any) -> Any:
-        """The row's value of the key."""
-        return getattr(row, self._name)
-
-    def _beyond(self, than: str | None, *, is_descending: bool) -> QuerySet[Any]:
-        rows = self._rows.order_by(f"-{self._name}" if is_descending else self._name)
-        if than is None:
-            return rows
-        return rows.filter(**{f"{self._name}__{'lt' if is_descending else 'gt'}": than})
-
-
 class NewestFirst(CursorPagination):
     """Pages by cursor: `limit` 1 to 100, `{results, next, previous}`; a view's `ordering` may name another key.
 
-    The key must be unique in the list; a list of another order brings what ByKey has. A cursor is signed with the name
-    of its list, so that neither a made-up one nor one of another list is mistaken for a place in this one.
+    The key must be unique in the list. A cursor is signed with the name of its list, so that neither a made-up one
+    nor one of another list is mistaken for a place in this one.
     """
 
     ordering = "-id"
@@ -127,29 +100,7 @@ class NewestFirst(CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         self._salt = f"cursor:{type(view).__module__}.{type(view).__qualname__}"
-        self.base_url = request.build_absolute_uri()
-        limit = self.get_page_size(request)
-        cursor = self.decode_cursor(request)
-        if isinstance(queryset, QuerySet):
-            queryset = ByKey(queryset, getattr(view, "ordering", self.ordering))
-        if cursor and cursor.reverse:
-            rows = list(queryset.newer(cursor.position)[: limit + 1])
-            page = rows[:limit][::-1]
-            self.has_next, self.has_previous = True, len(rows) > limit
-        else:
-            rows = list(queryset.older(cursor.position if cursor else None)[: limit + 1])
-            page = rows[:limit]
-            self.has_next, self.has_previous = len(rows) > limit, cursor is not None
-        # Of a page that has become empty: the place where it would be.
-        ends = [queryset.position_of(row) for row in page] or [cursor.position if cursor else None]
-        self._first, self._last = str(ends[0]), str(ends[-1])
-        return page
-
-    def get_next_link(self) -> str | None:
-        return self.encode_cursor(Cursor(offset=0, reverse=False, position=self._last)) if self.has_next else None
-
-    def get_previous_link(self) -> str | None:
-        return self.encode_cursor(Cursor(offset=0, reverse=True, position=self._first)) if self.has_previous else None
+        return super().paginate_queryset(queryset, request, view)
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get(self.page_size_query_param)
@@ -158,6 +109,9 @@ class NewestFirst(CursorPagination):
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= self.max_page_size):
             raise InvalidInput.of("limit", f"limit is a whole number from 1 to {self.max_page_size}.")
         return int(text)
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str]:
+        return (getattr(view, "ordering", self.ordering),)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         encoded = request.query_params.get(self.cursor_query_param)

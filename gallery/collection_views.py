@@ -84,7 +84,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _page(request: HttpRequest, collection: Collection, **form: Any) -> HttpResponse:
     images = own_images(request).kept().with_blob().matching(collection=collection)
-    order = Order(search.ByPlace(images=images, owner_id=person(request).pk, place=search.PLACE_IN_COLLECTION))
+    order = Order(search.narrow(images, owner_id=person(request).pk, place=search.PLACE_IN_COLLECTION))
     context = {
         **shelf(request, order, day=None),
         "collection": collection,

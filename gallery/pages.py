@@ -12,7 +12,6 @@ from django.http import Http404, HttpRequest
 from accounts.errors import NotFound
 from accounts.models import User
 from gallery.models import Image, ImageQuerySet
-from gallery.search import ByPlace
 from gallery.tiles import group_by_day, tile_of
 
 PAGE = 32
@@ -32,21 +31,18 @@ class Page:
 
 @dataclass(frozen=True)
 class Order:
-    """The newest first: by place, or of a span of time by its time and then by id."""
+    """The newest first: by `place`, which `search.narrow` gives, or of a span of time by its time and then by id."""
 
-    found: ByPlace
+    images: QuerySet[Any]
     is_by_time: bool = False
-
-    @property
-    def images(self) -> QuerySet[Any]:
-        """All of them, in this order."""
-        return self.older(None)
 
     def older(self, than: Image | None) -> QuerySet[Any]:
         """Those below a row, all without one, the nearest first."""
         if not self.is_by_time:
-            return self.found.older(than.pk if than else None)
-        rows = self.found.images.order_by("-created_at", "-pk")
+            rows = self.images.order_by("-place")
+            # For both sides of the join: PostgreSQL does not conclude one from the other, and would begin at the top.
+            return rows.filter(place__lt=than.pk, pk__lt=than.pk) if than else rows
+        rows = self.images.order_by("-created_at", "-pk")
         if than is None:
             return rows
         return rows.filter(created_at__lte=than.created_at).exclude(created_at=than.created_at, pk__gte=than.pk)
@@ -54,8 +50,8 @@ class Order:
     def newer(self, than: Image) -> QuerySet[Any]:
         """Those above a row, the nearest first."""
         if not self.is_by_time:
-            return self.found.newer(than.pk)
-        rows = self.found.images.order_by("created_at", "pk").filter(created_at__gte=than.created_at)
+            return self.images.order_by("place").filter(place__gt=than.pk, pk__gt=than.pk)
+        rows = self.images.order_by("created_at", "pk").filter(created_at__gte=than.created_at)
         return rows.exclude(created_at=than.created_at, pk__lte=than.pk)
 
 

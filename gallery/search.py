@@ -5,7 +5,6 @@ and where people write without spaces each character by itself, found again as a
 "words in a row"; -not this; begin* of a word. Everything else is punctuation.
 
 An entry has its owner as a word too (`@7`), which no text can contain: a search never meets the pictures of others.
-On PostgreSQL it has another one for its span of ids (`#2`): gallery.models.search tells why.
 """
 
 import re
@@ -20,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 from gallery.models import Image, ImageQuerySet
-from gallery.models.search import SPAN_BITS, SPAN_WORD, few_of, led_by_search, led_by_subquery, spans_of
+from gallery.models.search import led_by_search
 
 MAX_FIELD_CHARS = 20_000  # of a text are searched: a caption has no limit, and an entry must always be storable
 MAX_WORD_CHARS = 100
@@ -31,7 +30,6 @@ PURGED, MERGING = "@purged", "@merging"  # all that stands in the entry of a pur
 MAX_MARKED = 5000
 MERGE_PAGES = 250  # of 4 KiB: the other writers wait for as long as one step takes, some 40 ms
 MERGE_STEPS = 400
-FEW = 2000  # so many entries PostgreSQL reads and sorts for a page; of more it reads a span after the other
 PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
@@ -68,72 +66,34 @@ def terms_of(query: str) -> list[Term]:
     return terms
 
 
-@dataclass(frozen=True, kw_only=True)
-class ByPlace:
-    """Those of `images` that their owner's query finds, the newest first: all for an empty one, none without a word.
+def narrow(images: ImageQuerySet, *, owner_id: int, query: str = "", place: str = "pk") -> ImageQuerySet:
+    """Those of `images` that the owner's query finds: all for an empty one, none for one without a word.
 
-    Their `place` is the image's id, of a search as its index knows it, for that is the order in which both engines read
-    it without sorting; `place` here is where to read it without a search. Rows are asked for by the place that they
-    come after, so that a far page costs what the first one costs.
+    They are in no order: page them by their `place`. That is the image's id, of a search as its index knows it, for
+    that is the order in which both engines read it without sorting; `place` is where to read it without a search.
     """
-
-    images: ImageQuerySet
-    owner_id: int
-    query: str = ""
-    place: str = "pk"
-
-    def older(self, than: int | str | None = None) -> ImageQuerySet:
-        """Those below a place, all without one, the nearest first."""
-        rows, order = self._rows(descending=True)
-        if than is not None:
-            rows = rows.filter(place__lt=int(than), **_bound(order, "lt", int(than)))
-        return rows.order_by(*(f"-{name}" for name in order))
-
-    def newer(self, than: int | str) -> ImageQuerySet:
-        """Those above a place, the nearest first."""
-        rows, order = self._rows(descending=False)
-        return rows.filter(place__gt=int(than), **_bound(order, "gt", int(than))).order_by(*order)
-
-    def position_of(self, row: Image) -> int:
-        """Its place."""
-        return row.pk
-
-    def _rows(self, *, descending: bool) -> tuple[ImageQuerySet, list[str]]:
-        """The rows in no order, and the names of what puts them in order."""
-        if not self.query:
-            return self.images.annotate(place=F(self.place)), ["place"]
-        terms = terms_of(self.query)
-        if not terms:
-            return self.images.none().annotate(place=F("pk")), ["place"]
-        asked = [Term((_owner_word(self.owner_id),)), *terms]
-        if connection.vendor == "postgresql":
-            query = _tsquery(asked)
-            source = spans_of if _expected(query) > FEW else few_of
-            return led_by_subquery(self.images, source(query, descending=descending)), ["span", "place"]
-        found = led_by_search(self.images).filter(search_entry__document__match=_fts5_query(asked))
-        return found.annotate(place=F("search_entry__image_id")), ["place"]
-
-
-def _bound(order: list[str], lookup: str, than: int) -> dict[str, int]:
-    """What a bound of the place means for what the rows are read by."""
-    if "span" in order:
-        # Not the id: the planner would count on it, and begin with the pictures instead of the search.
-        return {f"span__{lookup}e": than >> SPAN_BITS}
-    # For both sides of a join: PostgreSQL does not conclude one from the other, and would begin at the top.
-    return {f"pk__{lookup}": than}
+    if not query:
+        return images.annotate(place=F(place))
+    terms = terms_of(query)
+    if not terms:
+        return images.none().annotate(place=F("pk"))
+    asked = [Term((_owner_word(owner_id),)), *terms]
+    engine_query = _tsquery(asked) if connection.vendor == "postgresql" else _fts5_query(asked)
+    found = led_by_search(images).filter(search_entry__document__match=engine_query)
+    return found.annotate(place=F("search_entry__image_id"))
 
 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
     """Keep the words of these images, replacing what was kept; belongs in the transaction that changed them."""
     statement = f"INSERT OR REPLACE INTO {TABLE} (rowid, document) VALUES (%s, %s)"
-    as_document: Callable[[int, list[str]], str] = _fts5_document
+    as_document: Callable[[list[str]], str] = " ".join
     if using.vendor == "postgresql":
         statement = (
             f"INSERT INTO {TABLE} (rowid, document) VALUES (%s, %s::tsvector)"
             " ON CONFLICT (rowid) DO UPDATE SET document = excluded.document"
         )
         as_document = _tsvector
-    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(image.pk, _words_of_image(image))) for image in images)
+    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(_words_of_image(image))) for image in images)
     with using.cursor() as cursor:
         while batch := list(islice(entries, BATCH)):
             cursor.executemany(statement, batch)
@@ -232,10 +192,6 @@ def _owner_word(owner_id: int) -> str:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def _fts5_document(pk: int, words: list[str]) -> str:
-    return " ".join(words)
-
-
 def _fts5_query(terms: list[Term]) -> str:
     # A word has no quote in it: there is nothing to escape.
     phrases = [(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}', term.is_excluded) for term in terms]
@@ -246,17 +202,8 @@ def _fts5_query(terms: list[Term]) -> str:
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def _tsvector(pk: int, words: list[str]) -> str:
-    placed = [f"'{word}':{position}" for position, word in enumerate(words, start=1)]
-    return " ".join([*placed, f"'{SPAN_WORD}{pk >> SPAN_BITS}'"])
-
-
-def _expected(query: str) -> int:
-    """How many entries the planner expects of a query, by its statistics of the words."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {TABLE} WHERE document @@ %s::tsquery", [query])
-        (plan,) = cursor.fetchone()[0]
-    return int(plan["Plan"]["Plan Rows"])
+def _tsvector(words: list[str]) -> str:
+    return " ".join(f"'{word}':{position}" for position, word in enumerate(words, start=1))
 
 
 def _tsquery(terms: list[Term]) -> str:
@@ -279,20 +226,6 @@ def create_index(using: BaseDatabaseWrapper) -> None:
         else:
             # The words are cut already: this tokenizer takes every letter beyond ASCII as it is.
             cursor.execute(f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (document, tokenize = 'ascii tokenchars ''@''')")
-
-
-def name_spans(using: BaseDatabaseWrapper) -> None:
-    """Give each entry of PostgreSQL its span as a word; called once, by a migration."""
-    if using.vendor != "postgresql":
-        return
-    with using.cursor() as cursor:
-        # Made anew: of an index whose first entries were all replaced, the engine takes every word for a rare one.
-        cursor.execute(f"DROP INDEX IF EXISTS {TABLE}_words")
-        cursor.execute(
-            f"UPDATE {TABLE} SET document = document ||"
-            f" array_to_tsvector(ARRAY['{SPAN_WORD}' || (rowid >> {SPAN_BITS})])"
-        )
-        cursor.execute(f"CREATE INDEX {TABLE}_words ON {TABLE} USING gin (document)")
 
 
 def drop_index(using: BaseDatabaseWrapper) -> None:

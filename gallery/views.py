@@ -46,9 +46,8 @@ def library(request: HttpRequest) -> HttpResponse:
         collection = collections.find(owner=user, public_id=filters["collection"])
     images = filtered(images.with_blob(), filters, collection=collection)
     query = filters.get("q", "")
-    place = search.PLACE_IN_COLLECTION if collection else "pk"
     order = Order(
-        search.ByPlace(images=images, owner_id=user.pk, query=query, place=place),
+        search.narrow(images, owner_id=user.pk, query=query, place=search.PLACE_IN_COLLECTION if collection else "pk"),
         is_by_time=not query and bool({"since", "until"} & filters.keys()),
     )
     context = {

@@ -151,10 +151,6 @@ class Generation(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["user", "-id"], name="generation_of_user_newest"),
-            *(
-                models.Index(fields=["user", name, "-id"], name=f"generation_{name}_of_user")
-                for name in ("status", "model", "kind")
-            ),
             models.Index(
                 fields=["status", "next_run_at"],
                 condition=Q(status__in=["queued", "running"]),

@@ -52,6 +52,7 @@ class UploadParser(MultiPartParser):
 class ImageList(APIView):
     required_scopes = {"GET": "read", "POST": "generate"}
     parser_classes = [UploadParser]
+    ordering = "-place"
 
     @property
     def pagination_class(self) -> type[CursorPagination]:
@@ -78,8 +79,8 @@ class ImageList(APIView):
             wanted["collection"] = collections.find(owner=caller(request), public_id=wanted["collection"])
         images = rows.with_blob().prefetch_related("collections").matching(**wanted)
         place = search.PLACE_IN_COLLECTION if "collection" in wanted else "pk"
-        found = search.ByPlace(images=images, owner_id=caller(request).pk, query=query, place=place)
-        page = paginator.paginate_queryset(found, request, view=self) or []
+        images = search.narrow(images, owner_id=caller(request).pk, query=query, place=place)
+        page = paginator.paginate_queryset(images, request, view=self) or []
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 
     @extend_schema(

@@ -8,11 +8,11 @@ import secrets
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.errors import NotFound
@@ -32,9 +32,6 @@ SHAPES = ("square", "wide", "tall")
 RATIOS = ("1:1", "16:9", "9:16", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "21:9", "4:1", "1:4", "8:1", "1:8")
 STATES = ("private", "review", "public", "refused")
 SQUARE = 1.02  # a side that is longer than the other by this factor at most still looks square
-PUBLISHED = ("unlisted", "public")
-WAITING = ("pending", "escalated", "reported", "appealed")
-REFUSED = ("rejected", "quarantined")
 MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
 # Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
@@ -50,13 +47,6 @@ def new_publication_key() -> str:
 def new_published_order() -> int:
     """A number that is larger the later it is made, in microseconds of Unix time, and unique by 12 random bits."""
     return time.time_ns() // 1000 << ORDER_BITS | secrets.randbits(ORDER_BITS)
-
-
-def shape_name(width: int, height: int) -> str:
-    """The one of SHAPES that a picture of so many pixels has."""
-    if width > height * SQUARE:
-        return "wide"
-    return "tall" if height > width * SQUARE else "square"
 
 
 class Blob(models.Model):
@@ -172,23 +162,37 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def in_state(self, state: str) -> "ImageQuerySet":
         """Those that are in a state of STATES, in the words of their owner; any for an empty name."""
+        status = Image.ReviewStatus
         match state:
             case "private":
                 return self.filter(visibility=Image.Visibility.PRIVATE)
-            case "review" | "refused":
-                return self.filter(standing=state)
+            case "review":
+                waiting = (status.PENDING, status.ESCALATED, status.REPORTED, status.APPEALED)
+                return self.filter(review_status__in=waiting)
             case "public":
                 return self.public()
+            case "refused":
+                return self.filter(review_status__in=(status.REJECTED, status.QUARANTINED))
         return self
 
     def of_shape(self, shape: str) -> "ImageQuerySet":
         """Those whose pixels have a shape of SHAPES; any for an empty name."""
-        return self.filter(shape=shape) if shape else self
+        match shape:
+            case "square":
+                return self.filter(
+                    blob__width__lte=F("blob__height") * SQUARE, blob__height__lte=F("blob__width") * SQUARE
+                )
+            case "wide":
+                return self.filter(blob__width__gt=F("blob__height") * SQUARE)
+            case "tall":
+                return self.filter(blob__height__gt=F("blob__width") * SQUARE)
+        return self
 
 
 def _is_public() -> Q:
     """The condition of Image.is_public."""
-    return Q(standing="public", trashed_at=None)
+    asked = (Image.Visibility.UNLISTED, Image.Visibility.PUBLIC)
+    return Q(review_status=Image.ReviewStatus.APPROVED, visibility__in=asked, trashed_at=None)
 
 
 class Image(models.Model):
@@ -222,7 +226,6 @@ class Image(models.Model):
     caption = models.TextField(blank=True)
     model = models.CharField(max_length=100, blank=True)
     aspect_ratio = models.CharField(max_length=10, blank=True)  # as asked
-    shape = models.CharField(max_length=6, blank=True, editable=False)  # of SHAPES, by the pixels of the blob
     image_size = models.CharField(max_length=10, blank=True)  # as asked
     honours_aspect_ratio = models.BooleanField(default=True)
     honours_image_size = models.BooleanField(default=True)
@@ -231,17 +234,6 @@ class Image(models.Model):
     sources = models.JSONField(default=list, blank=True)  # pages that a search found for it (sources.py), for a while
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
     review_status = models.CharField(max_length=12, choices=ReviewStatus.choices, default=ReviewStatus.NONE)
-    # What both mean together, for the lists: one of STATES but "private", or nothing. The engine keeps it.
-    standing = models.GeneratedField(
-        expression=Case(
-            When(review_status__in=WAITING, then=Value("review")),
-            When(review_status__in=REFUSED, then=Value("refused")),
-            When(review_status="approved", visibility__in=PUBLISHED, then=Value("public")),
-            default=Value(""),
-        ),
-        output_field=models.CharField(max_length=7),
-        db_persist=True,
-    )
     # Part of the public address while `is_public` without regard to the trash; the next time there is another one.
     publication_key = models.CharField(max_length=22, unique=True, null=True, blank=True, editable=False)
     # There as long as the key is; the order of the public gallery, and when the picture became public.
@@ -263,7 +255,7 @@ class Image(models.Model):
             models.Index(fields=["owner", "-id"], condition=Q(trashed_at__isnull=True), name="image_kept_of_owner"),
             models.Index(
                 fields=["owner", "-trashed_at", "-id"],
-                condition=Q(trashed_at__isnull=False, purged_at__isnull=True),
+                condition=Q(trashed_at__isnull=False),
                 name="image_trashed_of_owner",
             ),
             # Asked every few seconds for those that have been there too long.
@@ -282,8 +274,6 @@ class Image(models.Model):
                     "ratio": ["aspect_ratio", "-id"],
                     "seen": ["visibility", "-id"],
                     "review": ["review_status", "-id"],
-                    "standing": ["standing", "-id"],
-                    "shape": ["shape", "-id"],
                     "day": ["-created_at", "-id"],
                 }.items()
             ),
@@ -292,24 +282,10 @@ class Image(models.Model):
                 condition=Q(trashed_at__isnull=True, is_favourite=True),
                 name="image_favourite_of_owner",
             ),
-            # The lists of the public gallery.
-            *(
-                models.Index(
-                    fields=[name, "-published_order"],
-                    condition=Q(published_order__isnull=False),
-                    name=f"image_published_{name}",
-                )
-                for name in ("model", "kind", "shape")
-            ),
         ]
 
     def __str__(self) -> str:
         return str(self.public_id)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self._state.adding and self.blob_id and not self.shape:
-            self.shape = shape_name(self.blob.width, self.blob.height)
-        super().save(*args, **kwargs)
 
     @property
     def is_upload(self) -> bool:

@@ -107,10 +107,6 @@ class Review(models.Model):
                 condition=Q(queued_at__isnull=False),
                 name="review_waiting_by_risk",
             ),
-            models.Index(fields=["id"], condition=Q(queued_at__isnull=False), name="review_waiting_by_age"),
-            models.Index(
-                fields=["source", "id"], condition=Q(queued_at__isnull=False), name="review_waiting_of_source"
-            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -183,9 +179,6 @@ class Statement(models.Model):
     is_detected_automatically = models.BooleanField(default=False)
     source_type = models.CharField(max_length=40)  # as the DSA database names it
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        indexes = [models.Index(fields=["owner", "-id"], name="statement_of_owner_newest")]
 
     def __str__(self) -> str:
         return f"{self.step_id}"
