@@ -92,7 +92,12 @@ def test_the_same_address_at_once_makes_one_account(race):
 
 def test_the_seeded_plans_are_those_of_the_contract():
     plans = {plan.name: (plan.images_per_day, plan.concurrent, plan.requests_per_minute) for plan in Plan.objects.all()}
-    assert plans == {"free": (40, 4, 30), "standard": (500, 16, 120), "unlimited": (None, None, None)}
+    assert plans == {
+        "free": (40, 4, 30),
+        "standard": (500, 16, 120),
+        "unlimited": (None, None, None),
+        "guest": (None, 1, 15),
+    }
 
 
 def test_the_default_plan_is_made_again_as_it_was_seeded():

