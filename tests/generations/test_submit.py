@@ -1,16 +1,15 @@
 """submit(): quota, hold and job in one transaction, or nothing at all."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from django.db import connection
 
 from accounts import quotas
 from accounts.errors import ConcurrencyLimit, IdempotencyMismatch, InsufficientCredit, QuotaExceeded
 from accounts.models import Entry, Quota, Transfer, Usage
 from generations.errors import QueueFull
 from generations.models import Generation, IdempotencyKey, Status
+from tests.conftest import run_race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,16 +95,7 @@ def test_two_people_may_use_the_same_key(alice, bob, submit):
 
 
 def in_threads(count, function):
-    def call(index):
-        try:
-            return function(index)
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(call, range(count)))
+    return run_race(count, function)
 
 
 def test_64_requests_with_one_key_are_one_job(alice, submit, money):
