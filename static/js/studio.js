@@ -166,8 +166,8 @@ if (brought) {
     if (picker.returnValue !== "use") return;
     bring([...picker.querySelectorAll("input:checked")].map((box) => box.closest("li")));
   });
-  const files = document.getElementById("uploads");
-  files.addEventListener("change", async () => {
+  const files = document.getElementById("uploads"); // guests have none
+  files?.addEventListener("change", async () => {
     if (!files.files.length) return;
     const button = files.closest("label");
     const form = new FormData();
