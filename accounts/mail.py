@@ -14,8 +14,9 @@ from accounts.models import User
 
 
 def is_reachable(user: User) -> bool:
-    """Whether there is an address to write to: accounts that are closed have a pseudonym in its place."""
-    return user.closed_at is None and "@" in user.email
+    """Whether there is an address to write to: closed accounts have a pseudonym in its place, and a guest has one or an
+    address that nobody has confirmed."""
+    return user.closed_at is None and not user.is_guest and "@" in user.email
 
 
 def send(*, to: User, template: str, words: Mapping[str, Any], message_id: str) -> None:

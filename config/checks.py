@@ -94,7 +94,12 @@ def _bad_numbers() -> Iterator[CheckMessage]:
 
 
 def _bad_amounts() -> Iterator[CheckMessage]:
-    for name, nothing in (("SIGNUP_CREDIT_USD", "none"), ("LEDGER_SECOND_PERSON_USD", "every change")):
+    meanings_of_nothing = {
+        "SIGNUP_CREDIT_USD": "none",
+        "TRIAL_DAILY_BUDGET_USD": "no trial",
+        "LEDGER_SECOND_PERSON_USD": "every change",
+    }
+    for name, nothing in meanings_of_nothing.items():
         try:
             parse_usd(getattr(settings, name))
         except InvalidInput as error:

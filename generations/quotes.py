@@ -143,14 +143,15 @@ def quote(
     on_trial = trial.trial_of(user)
     total = 0 if is_reused else price.amount_micros * spec.count
     refusals = [_policy_refusal(verdict)] if verdict.blocking else []  # first, as in submit
-    if on_trial and not on_trial.left:
+    is_used_up = on_trial is not None and not on_trial.left
+    if on_trial and is_used_up:
         refusals.append(_refusal(AccountNeeded, trial.used_up(on_trial.total), None))
     refusals += [_limit_refusal(effect) for effect in effects if effect.is_refused]
     if not is_reused and wait_s > 0:
         refusals.append(_refusal_while_away(wait_s, now))
     if not is_reused and Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
         refusals.append(_refusal(QueueFull, QueueFull.message, None))
-    if total > balance.available and not (on_trial and not on_trial.left):  # the trial's money is its pictures
+    if total > balance.available and not is_used_up:  # that is said once
         refusals.append(_money_refusal(total, balance, jobs))
     if budget and total > budget.left:
         refusals.append(_budget_refusal(total, budget))

@@ -6,7 +6,6 @@ a guest never costs more than was granted out of the day's budget.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -30,11 +29,10 @@ MAX_PAID_ATTEMPTS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How a guest's trial stands: `left` of `total` pictures may still be asked for; it is erased at `ends_at`."""
+    """How a guest's trial stands: `left` of `total` pictures may still be asked for."""
 
     left: int
     total: int
-    ends_at: datetime | None
 
 
 def start(*, address: str) -> User:
@@ -62,7 +60,7 @@ def trial_of(user: User) -> Trial | None:
     if not user.is_guest:
         return None
     total = settings.TRIAL_GENERATIONS
-    return Trial(left=max(0, total - _used(user)), total=total, ends_at=user.erase_at)
+    return Trial(left=max(0, total - _used(user)), total=total)
 
 
 def wallet_of(user: User) -> dict[str, Any]:

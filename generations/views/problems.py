@@ -37,7 +37,7 @@ class Problem:
 PERSONAL = Problem(
     title="Personal data",
     message="There is personal data in the prompt, and the provider of the model would read it.",
-    remedy="Mask it, or press Generate again to send it as it is.",
+    remedy="Mask it, or press the button again to send it as it is.",
     fields={},
     status=HTTPStatus.UNPROCESSABLE_ENTITY,
 )

@@ -6,7 +6,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from accounts import guests, ledger, users
+from accounts import guests, ledger, mail, users
 from accounts.audit import audit_ledger
 from accounts.errors import AccountNeeded, InvalidInput, TrialFull
 from accounts.models import GuestUsage, LedgerAccount, SiteUsage, Transfer, User
@@ -188,3 +188,11 @@ def test_what_only_accounts_have_is_refused_by_name(alice):
     guests.refuse_guest(alice, "No")
     with pytest.raises(AccountNeeded, match="No"):
         guests.refuse_guest(begin(), "No")
+
+
+def test_nobody_writes_to_a_guest_nor_to_an_address_that_is_not_confirmed(alice):
+    guest = begin()
+    assert mail.is_reachable(alice)
+    assert not mail.is_reachable(guest)
+    sign_up(guest, "new@example.com")
+    assert not mail.is_reachable(User.objects.get(pk=guest.pk))

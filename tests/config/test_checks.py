@@ -57,6 +57,7 @@ def test_a_proper_production_passes_every_check(production):
         ("EMULATOR_LATENCY_S", "22-18", "E008"),
         ("SIGNUP_CREDIT_USD", "a dollar", "E009"),
         ("SIGNUP_CREDIT_USD", "0.0000001", "E009"),
+        ("TRIAL_DAILY_BUDGET_USD", "five", "E009"),
         ("LEDGER_SECOND_PERSON_USD", "-1", "E009"),
         ("EMULATOR", False, "E010"),
         ("WISDOM_GATE_NATIVE_URL", "wisgate.ai/v1beta", "E011"),

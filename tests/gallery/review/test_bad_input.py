@@ -18,16 +18,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
-@pytest.fixture
 def desk(ines):
     return client_with(make_key(ines, "read", "review", "publish"))
 

@@ -15,16 +15,6 @@ from tests.gallery.review.desk import decide, make_pending, make_reviewer, revie
 REVIEWERS, PICTURES = 16, 60
 
 
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
 def claim(reviewer, image, **fields):
     return claims.claim(reviewer=reviewer, image_id=image.public_id, **fields)
 

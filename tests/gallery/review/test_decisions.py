@@ -11,24 +11,9 @@ from gallery.errors import ReviewConflict, SecondPersonNeeded
 from gallery.models import Image, Reason, Review, ReviewStep, Statement
 from gallery.review import decisions, owners
 from gallery.review.decisions import Item
-from tests.gallery.review.desk import decide, make_pending, make_picture, make_reviewer, review_of, state_of
+from tests.gallery.review.desk import decide, make_pending, make_picture, review_of, state_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
-@pytest.fixture
-def kim(db):
-    return make_reviewer("kim")
 
 
 def test_approving_makes_a_picture_public_as_it_was_asked(alice, ines):

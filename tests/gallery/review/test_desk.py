@@ -19,16 +19,6 @@ pytestmark = pytest.mark.django_db
 HIT = {"rule": "brands", "version": 41, "class": "trademark", "start": 2, "end": 7, "score": 0.81, "action": "flag"}
 
 
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
 def signed_in(user):
     client = Client()
     client.force_login(user)

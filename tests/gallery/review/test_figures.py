@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from gallery.models import Reveal, Review
 from gallery.review.figures import Exposure, RuleFigures, figures, quantile
-from tests.gallery.review.desk import decide, make_pending, make_reviewer, review_of
+from tests.gallery.review.desk import decide, make_pending, review_of
 
 pytestmark = pytest.mark.django_db
 
@@ -23,11 +23,6 @@ def wait_since(image, **ago):
     risk = review_of(image).risk
     due = since + (timedelta(hours=1) if risk >= 70 else timedelta(hours=24))
     Review.objects.filter(image=image).update(queued_at=since, due_at=due)
-
-
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
 
 
 @pytest.fixture

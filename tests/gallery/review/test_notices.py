@@ -20,16 +20,6 @@ pytestmark = pytest.mark.django_db
 AWAY = {"down": False, "refuses": ()}
 
 
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
 class Server(EmailBackend):
     """A mail server that can be away, or know nobody of some names."""
 

@@ -10,25 +10,10 @@ from gallery import services
 from gallery.errors import SecondPersonNeeded
 from gallery.models import Appeal, Image, Review, ReviewStep
 from gallery.review import claims, decisions, owners
-from tests.gallery.review.desk import decide, make_pending, make_picture, make_reviewer, review_of, state_of
+from tests.gallery.review.desk import decide, make_pending, make_picture, review_of, state_of
 
 pytestmark = pytest.mark.django_db
 FLAG = {"rule": "brands", "version": 41, "class": "trademark", "start": 2, "end": 6, "score": 0.81, "action": "flag"}
-
-
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
-
-
-@pytest.fixture
-def omar(db):
-    return make_reviewer("omar")
-
-
-@pytest.fixture
-def kim(db):
-    return make_reviewer("kim")
 
 
 def ask(owner, image, visibility="public", **fields):

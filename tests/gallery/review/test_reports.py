@@ -9,14 +9,9 @@ from django.utils import timezone
 from accounts.errors import Forbidden, InvalidInput, NotFound, RateLimited
 from gallery.models import Report, ReviewStep, Statement
 from gallery.review import reports
-from tests.gallery.review.desk import decide, make_pending, make_reviewer, review_of, state_of
+from tests.gallery.review.desk import decide, make_pending, review_of, state_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ines(db):
-    return make_reviewer("ines")
 
 
 @pytest.fixture
