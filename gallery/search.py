@@ -140,6 +140,9 @@ def forget_purged(*, pages: int = MERGE_PAGES, steps: int = MERGE_STEPS) -> int:
         # Those that are purged from now on are in newer parts, which this merge may not have.
         _mark(merging, MERGING)
         size = -pages  # takes all parts together, as 'optimize' does; afterwards a positive number goes on with them
+    # By default a step does nothing where there are fewer than 4 new parts and as many of them as are being merged: it
+    # would look finished while somebody else writes.
+    _command("usermerge", 2)
     for _ in range(steps):
         if not _merge(size):
             _drop(merging)
@@ -150,10 +153,16 @@ def forget_purged(*, pages: int = MERGE_PAGES, steps: int = MERGE_STEPS) -> int:
 
 def _merge(pages: int) -> bool:
     """Whether there was anything to do; as FTS5 tells it, by the number of rows that it has changed."""
+    connection.ensure_connection()
+    before = connection.connection.total_changes
+    _command("merge", pages)
+    return connection.connection.total_changes - before >= 2
+
+
+def _command(name: str, number: int) -> None:
+    """One of FTS5's own commands, which are written as a row."""
     with connection.cursor() as cursor:
-        before = connection.connection.total_changes
-        cursor.execute(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('merge', %s)", [pages])
-        return connection.connection.total_changes - before >= 2
+        cursor.execute(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES (%s, %s)", [name, number])
 
 
 def _marked(mark: str) -> list[int]:
