@@ -95,7 +95,7 @@ def test_a_merge_that_does_not_end_goes_on_with_the_next_sweep_while_others_writ
         calls += 1
         add_image(alice, facts, prompt=f"meanwhile{calls} " * 50)
         assert calls < 500
-    assert calls > 3
+    assert calls > 1
     assert in_the_file() == 0
 
 
