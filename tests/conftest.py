@@ -6,13 +6,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db import connection, connections, transaction
 from django.test import Client, TransactionTestCase
 
@@ -27,6 +27,19 @@ def _data_dir(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.SPOOL_DIR = tmp_path / "spool"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_keys():
+    """Two workers that share a Redis do not clear each other's cache."""
+    if django_settings.REDIS_URL:
+        own = {"BACKEND": "tests.redis_cache.OwnKeys", "KEY_PREFIX": f"test-{uuid.uuid4().hex}"}
+        django_settings.CACHES["default"].update(own)
+        with suppress(AttributeError):  # this thread has asked for the cache already
+            del caches["default"]
+    yield
+    if django_settings.REDIS_URL:
+        cache.clear()
 
 
 @pytest.fixture(autouse=True)
