@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -27,10 +26,10 @@ TONES = {"Public": "good", "Unlisted": "good", "In review": "info", "Appealed": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A share link that answers now; `address` is absolute."""
+    """A share link that answers now, under the address by which this page was asked for."""
 
     id: UUID
-    address: str
+    path: str
     expires_at: datetime | None
     views: int
 
@@ -109,7 +108,7 @@ def _links(image: Image) -> list[Link]:
     return [
         Link(
             id=link.public_id,
-            address=settings.SITE_URL + reverse("gallery:shared", args=[token]),
+            path=reverse("gallery:shared", args=[token]),
             expires_at=link.expires_at,
             views=link.views,
         )
