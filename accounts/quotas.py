@@ -234,7 +234,7 @@ def describe_standing(standing: Standing, *, running: int | Running, at: datetim
         windows = {
             bound.measure: window_of(bound.measure, now).start for bound in mine if bound.measure != "concurrent"
         }
-        counted = counters.read(owner, windows.items()) if windows else {}
+        counted = counters.read(owner, windows.items())
         for bound in mine:
             if bound.measure == "concurrent":
                 used[bound.name] = counts.of(bound)

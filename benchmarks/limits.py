@@ -24,12 +24,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from django.db import connection, transaction  # noqa: E402
+from django.test import override_settings  # noqa: E402
 
 from accounts import keys, quotas  # noqa: E402
 from accounts.errors import QuotaExceeded  # noqa: E402
 from accounts.models import ApiKey, User  # noqa: E402
 from benchmarks.ledger import make_user, percentile, scratch_database  # noqa: E402
-from generations.models import Generation  # noqa: E402
+from generations.running import count_running  # noqa: E402
 from tests.contract import recovery, rush  # noqa: E402
 from tests.contract.live import Instance, instance  # noqa: E402
 from tests.contract.rush import Case, Person, Rush  # noqa: E402
@@ -66,7 +67,9 @@ def main() -> int:
     parser.add_argument("--decisions", type=int, metavar="N", help="measure so many decisions instead")
     options = parser.parse_args()
     if options.decisions:
-        with tempfile.TemporaryDirectory() as directory, scratch_database(Path(directory)):
+        # Without a debugger's log of every query, as in production.
+        quiet = override_settings(DEBUG=False)
+        with tempfile.TemporaryDirectory() as directory, scratch_database(Path(directory)), quiet:
             return decide(options.decisions)
     room = options.room or max(1, options.clients // 4)
     if room >= options.clients or options.clients > 100:
@@ -105,7 +108,7 @@ def _decide(name: str, user: User, api_key: ApiKey | None, count: int) -> bool:
             standing = quotas.standing_of(user, api_key=api_key)
             with transaction.atomic():
                 quotas.take_images(standing=standing, count=1)
-                quotas.check_concurrent(standing=standing, running=Generation.objects.running(standing))
+                quotas.check_concurrent(standing=standing, running=count_running(standing))
             admitted += 1
         except QuotaExceeded:
             pass

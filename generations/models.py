@@ -12,8 +12,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.quotas import Running, Standing
-
 
 class Status(models.TextChoices):
     QUEUED = "queued"
@@ -53,16 +51,6 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
     def abandoned(self, at: datetime) -> "GenerationQuerySet":
         """Leased by a worker that has not renewed its lease in time."""
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=at).exclude(lease_owner="")
-
-    def running(self, standing: Standing) -> Running:
-        """How many are unfinished, counted for those whose jobs at once are limited."""
-        mine = self.unfinished().filter(user=standing.user)
-        sources = {bound.source for bound in standing.of("concurrent")}
-        return Running(
-            user=mine.count(),
-            key=mine.filter(api_key=standing.api_key).count() if "key" in sources else 0,
-            site=self.unfinished().count() if "site" in sources else 0,
-        )
 
     def matching(
         self,

@@ -34,6 +34,7 @@ from generations.errors import QueueFull, UpstreamUnavailable
 from generations.models import Generation, Status
 from generations.providers import breaker
 from generations.providers.current import check_carried, providers_for
+from generations.running import count_running
 from generations.spec import GenerationSpec
 from generations.trial import Trial
 
@@ -136,7 +137,7 @@ def quote(
     budget = ledger.budgets_of([api_key], at=now).get(api_key.pk) if api_key else None
     reusable = reusing.find_reusable(user=user, spec=spec, ignore_case=ignore_case) if look_for_earlier else None
     is_reused = reuse and reusable is not None
-    states = quotas.describe_standing(standing, running=Generation.objects.running(standing), at=now)
+    states = quotas.describe_standing(standing, running=count_running(standing), at=now)
     effects = tuple(_effect(state, spec.count, is_reused) for state in states)
     wait_s = breaker.wait_s(providers_for(spec), spec)
     verdict = screen(spec.texts())

@@ -26,6 +26,7 @@ from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
 from generations.providers import breaker
 from generations.providers.current import check_carried, providers_for
+from generations.running import count_running
 from generations.spec import GenerationSpec
 from generations.tasks import run_generation
 
@@ -157,7 +158,7 @@ def _insert(
     if is_repeated():
         raise _AlreadySubmitted
     trial.check_left(standing.user)
-    at_once = quotas.check_concurrent(standing=standing, running=Generation.objects.running(standing))
+    at_once = quotas.check_concurrent(standing=standing, running=count_running(standing))
     if Generation.objects.filter(status=Status.QUEUED).count() >= settings.QUEUE_LIMIT:
         raise QueueFull(retry_after=30)
     generation = Generation(
@@ -263,8 +264,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
         generation.quoted_micros = price.amount_micros * spec.count
         taken = quotas.take_images(standing=standing, count=spec.count, at=now)
         trial.check_left(user, besides=generation.pk)
-        others = Generation.objects.exclude(pk=generation.pk)
-        quotas.check_concurrent(standing=standing, running=others.running(standing))
+        quotas.check_concurrent(standing=standing, running=count_running(standing, besides=generation.pk))
         Generation.objects.filter(pk=generation.pk).update(
             stage="queued",
             rule_hits=verdict.kept(),

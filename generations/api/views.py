@@ -34,6 +34,7 @@ from generations.api.serializers import (
 )
 from generations.models import Generation
 from generations.providers.current import kinds_of
+from generations.running import count_running
 from generations.spec import parse_create_body
 
 IDEMPOTENCY_HEADER = OpenApiParameter(
@@ -225,6 +226,6 @@ def _limits(request: Request) -> tuple[quotas.Standing, list[quotas.LimitState]]
     """What applies to the caller, as it stands; the answer's headers tell the same."""
     standing = quotas.standing_of(caller(request), api_key=key_of(request))
     # Running jobs are counted up here: the accounts floor knows nothing of them.
-    limits = quotas.describe_standing(standing, running=Generation.objects.running(standing))
+    limits = quotas.describe_standing(standing, running=count_running(standing))
     tell(request, limits)
     return standing, limits

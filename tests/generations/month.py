@@ -24,6 +24,7 @@ from gallery import erasure
 from gallery import services as gallery
 from generations import leases, reconciliation, services, sweeper
 from generations.models import Generation, Status
+from generations.running import count_running
 from generations.spec import GenerationSpec
 from generations.tasks import work_on
 from tests.generations import month_books
@@ -246,8 +247,8 @@ class Month:
     def _standing(self, user: User, api_key: ApiKey | None) -> tuple[object, ...]:
         """What a refusal must leave as it was; credit may come before it, as the first wish of a month brings that."""
         balance, jobs = ledger.balance_of(user), Generation.objects.filter(user=user)
-        running = jobs.running(quotas.standing_of(user, api_key=api_key))
-        limits = quotas.describe_standing(quotas.standing_of(user, api_key=api_key), running=running)
+        standing = quotas.standing_of(user, api_key=api_key)
+        limits = quotas.describe_standing(standing, running=count_running(standing))
         budgets = ledger.budgets_of([api_key] if api_key else [])
         return balance.held, balance.spent, budgets, limits, jobs.count()
 
