@@ -30,6 +30,8 @@ PURGED, MERGING = "@purged", "@merging"  # all that stands in the entry of a pur
 MAX_MARKED = 5000
 MERGE_PAGES = 250  # of 4 KiB: the other writers wait for as long as one step takes, some 40 ms
 MERGE_STEPS = 400
+SPAN_BITS = 12
+SPAN_WORD = "#"  # and the number of the span; no word of a text has it
 PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
@@ -86,14 +88,14 @@ def narrow(images: ImageQuerySet, *, owner_id: int, query: str = "", place: str 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
     """Keep the words of these images, replacing what was kept; belongs in the transaction that changed them."""
     statement = f"INSERT OR REPLACE INTO {TABLE} (rowid, document) VALUES (%s, %s)"
-    as_document: Callable[[list[str]], str] = " ".join
+    as_document: Callable[[int, list[str]], str] = _fts5_document
     if using.vendor == "postgresql":
         statement = (
             f"INSERT INTO {TABLE} (rowid, document) VALUES (%s, %s::tsvector)"
             " ON CONFLICT (rowid) DO UPDATE SET document = excluded.document"
         )
         as_document = _tsvector
-    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(_words_of_image(image))) for image in images)
+    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(image.pk, _words_of_image(image))) for image in images)
     with using.cursor() as cursor:
         while batch := list(islice(entries, BATCH)):
             cursor.executemany(statement, batch)
@@ -201,6 +203,10 @@ def _owner_word(owner_id: int) -> str:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
+def _fts5_document(pk: int, words: list[str]) -> str:
+    return " ".join(words)
+
+
 def _fts5_query(terms: list[Term]) -> str:
     # A word has no quote in it: there is nothing to escape.
     phrases = [(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}', term.is_excluded) for term in terms]
@@ -211,8 +217,9 @@ def _fts5_query(terms: list[Term]) -> str:
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def _tsvector(words: list[str]) -> str:
-    return " ".join(f"'{word}':{position}" for position, word in enumerate(words, start=1))
+def _tsvector(pk: int, words: list[str]) -> str:
+    placed = [f"'{word}':{position}" for position, word in enumerate(words, start=1)]
+    return " ".join([*placed, f"'{SPAN_WORD}{pk >> SPAN_BITS}'"])
 
 
 def _tsquery(terms: list[Term]) -> str:
@@ -235,6 +242,20 @@ def create_index(using: BaseDatabaseWrapper) -> None:
         else:
             # The words are cut already: this tokenizer takes every letter beyond ASCII as it is.
             cursor.execute(f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (document, tokenize = 'ascii tokenchars ''@''')")
+
+
+def name_spans(using: BaseDatabaseWrapper) -> None:
+    """Give each entry of PostgreSQL its span as a word; called once, by a migration."""
+    if using.vendor != "postgresql":
+        return
+    with using.cursor() as cursor:
+        # Made anew: of an index whose first entries were all replaced, the engine takes every word for a rare one.
+        cursor.execute(f"DROP INDEX {TABLE}_words")
+        cursor.execute(
+            f"UPDATE {TABLE} SET document = document ||"
+            f" array_to_tsvector(ARRAY['{SPAN_WORD}' || (rowid >> {SPAN_BITS})])"
+        )
+        cursor.execute(f"CREATE INDEX {TABLE}_words ON {TABLE} USING gin (document)")
 
 
 def drop_index(using: BaseDatabaseWrapper) -> None:
