@@ -187,8 +187,13 @@ def _copy_block(first: int, last: int, *, block: int, created_at: datetime) -> N
     columns = [field.column for field in Image._meta.concrete_fields if not field.generated]
     values = ", ".join(computed.get(column, column) for column in columns)
     times = [column for column in columns if column in ("created_at", "trashed_at")]
+    document = "document"
     if connection.vendor == "postgresql":
         values = values.replace("ELSE %s END", "ELSE %s::timestamptz END")
+        words = f"ts_delete(document, '{search.SPAN_WORD}' || (rowid >> {search.SPAN_BITS}))"
+        document = (
+            f"{words} || array_to_tsvector(ARRAY['{search.SPAN_WORD}' || (rowid + {shift} >> {search.SPAN_BITS})])"
+        )
     span = f"BETWEEN {first} AND {last}"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
@@ -197,7 +202,7 @@ def _copy_block(first: int, last: int, *, block: int, created_at: datetime) -> N
         )
         cursor.execute(
             f"INSERT INTO gallery_search (rowid, document)"
-            f" SELECT rowid + {shift}, document FROM gallery_search WHERE rowid {span}"
+            f" SELECT rowid + {shift}, {document} FROM gallery_search WHERE rowid {span}"
         )
         cursor.execute(
             f"INSERT INTO gallery_collectionitem (collection_id, image_id)"

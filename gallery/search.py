@@ -16,10 +16,9 @@ from typing import Any
 
 from django.db import connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
+from django.db.models.expressions import RawSQL
 
 from gallery.models import Image, ImageQuerySet
-from gallery.models.search import led_by_search
 
 MAX_FIELD_CHARS = 20_000  # of a text are searched: a caption has no limit, and an entry must always be storable
 MAX_WORD_CHARS = 100
@@ -32,7 +31,7 @@ MERGE_PAGES = 250  # of 4 KiB: the other writers wait for as long as one step ta
 MERGE_STEPS = 400
 SPAN_BITS = 12
 SPAN_WORD = "#"  # and the number of the span; no word of a text has it
-PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
+FEW = 2000  # so many entries PostgreSQL reads and sorts for a page
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
 _ACCENTS = re.compile("[\u0300-\u036f]")
@@ -41,6 +40,9 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\u
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 _QUOTES = str.maketrans("“”„«»", '"""""')
+
+
+Source = tuple[str, list[Any], str]  # a query of entries up to its last condition, its parameters, its order
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,26 @@ def terms_of(query: str) -> list[Term]:
     return terms
 
 
-def narrow(images: ImageQuerySet, *, owner_id: int, query: str = "", place: str = "pk") -> ImageQuerySet:
-    """Those of `images` that the owner's query finds: all for an empty one, none for one without a word.
+def found(
+    images: ImageQuerySet, *, owner_id: int, query: str, low: int, high: int, limit: int, is_descending: bool = True
+) -> ImageQuerySet:
+    """The first `limit` of those `images` from id `low` to `high` that the owner's query finds, in their order.
 
-    They are in no order: page them by their `place`. That is the image's id, of a search as its index knows it, for
-    that is the order in which both engines read it without sorting; `place` is where to read it without a search.
+    None for a query without a word. The entries are read in the order of ids, and each is looked up in `images`.
     """
-    if not query:
-        return images.annotate(place=F(place))
     terms = terms_of(query)
     if not terms:
-        return images.none().annotate(place=F("pk"))
+        return images.none()
     asked = [Term((_owner_word(owner_id),)), *terms]
-    engine_query = _tsquery(asked) if connection.vendor == "postgresql" else _fts5_query(asked)
-    found = led_by_search(images).filter(search_entry__document__match=engine_query)
-    return found.annotate(place=F("search_entry__image_id"))
+    source = _postgresql_source if connection.vendor == "postgresql" else _fts5_source
+    entries, params, order = source(asked, low, high, "DESC" if is_descending else "ASC")
+    looked_up, looked_up_params = (
+        images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
+    )
+    # With an offset it stays what it is: no planner makes a join of it, which might begin with all the pictures.
+    ids = f"{entries} EXISTS ({looked_up} LIMIT 1 OFFSET 0) ORDER BY {order} LIMIT %s"
+    rows = images.filter(pk__in=RawSQL(ids, [*params, *looked_up_params, limit]))  # noqa: S611
+    return rows.order_by("-pk" if is_descending else "pk")
 
 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
@@ -207,6 +214,11 @@ def _fts5_document(pk: int, words: list[str]) -> str:
     return " ".join(words)
 
 
+def _fts5_source(asked: list[Term], low: int, high: int, way: str) -> Source:
+    entries = f"SELECT entry.rowid FROM {TABLE} AS entry WHERE document MATCH %s AND entry.rowid BETWEEN %s AND %s AND"
+    return entries, [_fts5_query(asked), low, high], f"entry.rowid {way}"
+
+
 def _fts5_query(terms: list[Term]) -> str:
     # A word has no quote in it: there is nothing to escape.
     phrases = [(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}', term.is_excluded) for term in terms]
@@ -215,6 +227,43 @@ def _fts5_query(terms: list[Term]) -> str:
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+def _postgresql_source(asked: list[Term], low: int, high: int, way: str) -> Source:
+    """A GIN index knows no order: what it finds is read as a whole and sorted, or if it is much, a span at a time.
+
+    An entry has its span of 4096 ids as a word (`#2`), so that one without what is asked for costs a lookup. The index
+    would collect all that has a prefix for each span anew, so prefixes are compared in the entries of the span.
+    """
+    if _expected(_tsquery(asked)) <= FEW:
+        entries = (
+            f"WITH found AS MATERIALIZED"
+            f" (SELECT rowid FROM {TABLE} WHERE document @@ %s::tsquery AND rowid BETWEEN %s AND %s)"
+            f" SELECT entry.rowid FROM found AS entry WHERE"
+        )
+        return entries, [_tsquery(asked), low, high], f"entry.rowid {way}"
+    words = f"{_tsquery([term for term in asked if not term.is_prefix])} & "
+    prefixes = [term for term in asked if term.is_prefix]
+    # As a function it is no condition that an index could serve.
+    compared, compared_params = (
+        (" AND ts_match_vq(document, %s::tsquery)", [_tsquery(prefixes)]) if prefixes else ("", [])
+    )
+    entries = (
+        f"SELECT entry.rowid FROM (SELECT span FROM generate_series(%s::bigint >> {SPAN_BITS},"
+        f" LEAST(%s, (SELECT max(rowid) FROM {TABLE})) >> {SPAN_BITS}) AS span ORDER BY span {way}) AS spans"
+        f" CROSS JOIN LATERAL (SELECT rowid + 0 AS rowid FROM {TABLE}"
+        f" WHERE document @@ (%s::text || quote_literal('{SPAN_WORD}' || span))::tsquery{compared}"
+        f" AND rowid BETWEEN %s AND %s ORDER BY 1 {way}) AS entry WHERE"
+    )
+    return entries, [low, high, words, *compared_params, low, high], f"spans.span {way}, entry.rowid {way}"
+
+
+def _expected(query: str) -> int:
+    """How many entries the planner expects of a query, by its statistics of the words."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {TABLE} WHERE document @@ %s::tsquery", [query])
+        (plan,) = cursor.fetchone()[0]
+    return int(plan["Plan"]["Plan Rows"])
 
 
 def _tsvector(pk: int, words: list[str]) -> str:

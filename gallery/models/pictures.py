@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.conf import settings
 from django.db import models
 from django.db.models import Func, Q, Value
-from django.db.models.lookups import GreaterThan, LessThan
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from accounts.errors import NotFound
@@ -196,15 +196,9 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Those whose pixels have a shape of SHAPES; any for an empty name."""
         return self.filter(shape=shape) if shape else self
 
-    def earlier(self, name: str, than: "Image") -> "ImageQuerySet":
-        """Those below a row of a list by the time in the field `name` and then by id, the nearest first."""
-        there = _Pair(Value(getattr(than, name)), Value(than.pk))
-        return self.filter(LessThan(_Pair(name, "pk"), there)).order_by(f"-{name}", "-pk")
-
-    def later(self, name: str, than: "Image") -> "ImageQuerySet":
-        """Those above such a row, the nearest first."""
-        there = _Pair(Value(getattr(than, name)), Value(than.pk))
-        return self.filter(GreaterThan(_Pair(name, "pk"), there)).order_by(name, "pk")
+    def trashed_before(self, image: "Image") -> "ImageQuerySet":
+        """Those that come after one of the trash in its order."""
+        return self.filter(LessThan(_Pair("trashed_at", "pk"), _Pair(Value(image.trashed_at), Value(image.pk))))
 
 
 def _is_public() -> Q:
@@ -299,7 +293,9 @@ class Image(models.Model):
             # Those of which there are few are alone in theirs, so that a picture of none of them costs nothing.
             *(
                 models.Index(
-                    fields=["owner", "-id"], condition=condition & Q(trashed_at__isnull=True), name=f"image_{name}_of_owner"
+                    fields=["owner", "-id"],
+                    condition=condition & Q(trashed_at__isnull=True),
+                    name=f"image_{name}_of_owner",
                 )
                 for name, condition in {
                     "favourite": Q(is_favourite=True),
