@@ -54,8 +54,16 @@ class ByPlace:
 
     def _between(self, low: int, high: int, limit: int, *, is_descending: bool) -> list[Image]:
         if self.query:
-            asked = {"owner_id": self.owner_id, "query": self.query, "low": low, "high": high, "limit": limit}
-            return list(search.found(self.images, is_descending=is_descending, **asked))
+            found = search.found(
+                self.images,
+                owner_id=self.owner_id,
+                query=self.query,
+                low=low,
+                high=high,
+                limit=limit,
+                is_descending=is_descending,
+            )
+            return list(found)
         rows = self.images.annotate(place=F(self.place)).order_by("-place" if is_descending else "place")
         # For both sides of a join: PostgreSQL does not conclude one from the other, and would begin at the top.
         ends = {"place__gte": low, "pk__gte": low} if low > LOWEST else {}

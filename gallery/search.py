@@ -32,6 +32,7 @@ MERGE_STEPS = 400
 SPAN_BITS = 12
 SPAN_WORD = "#"  # and the number of the span; no word of a text has it
 FEW = 2000  # so many entries PostgreSQL reads and sorts for a page
+MUCH = 10  # times: a span without a word costs it less than so many pictures that are looked up
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
 _ACCENTS = re.compile("[\u0300-\u036f]")
@@ -40,9 +41,6 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\u
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 _QUOTES = str.maketrans("“”„«»", '"""""')
-
-
-Source = tuple[str, list[Any], str]  # a query of entries up to its last condition, its parameters, its order
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,34 @@ def found(
     if not terms:
         return images.none()
     asked = [Term((_owner_word(owner_id),)), *terms]
-    source = _postgresql_source if connection.vendor == "postgresql" else _fts5_source
-    entries, params, order = source(asked, low, high, "DESC" if is_descending else "ASC")
-    looked_up, looked_up_params = (
-        images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
-    )
-    # With an offset it stays what it is: no planner makes a join of it, which might begin with all the pictures.
-    ids = f"{entries} EXISTS ({looked_up} LIMIT 1 OFFSET 0) ORDER BY {order} LIMIT %s"
-    rows = images.filter(pk__in=RawSQL(ids, [*params, *looked_up_params, limit]))  # noqa: S611
-    return rows.order_by("-pk" if is_descending else "pk")
+    looked_up = images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
+    wanted = _Wanted(*looked_up, low=low, high=high, limit=limit, way="DESC" if is_descending else "ASC")
+    rows = images.order_by("-pk" if is_descending else "pk")
+    if connection.vendor != "postgresql":
+        return rows.filter(pk__in=_fts5_ids(asked, wanted))
+    of_words, of_images = _expected(_tsquery(asked), images)
+    if of_words <= FEW:
+        return rows.filter(pk__in=_ids_of_few(asked, wanted))
+    if of_images < of_words / MUCH:
+        return rows.filter(_has_entry(asked), pk__range=(low, high))[:limit]
+    return rows.filter(pk__in=_ids_by_span(asked, wanted))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The page of a search: which entries, and the query that looks one up in the images."""
+
+    looked_up: str
+    looked_up_params: tuple[Any, ...]
+    low: int
+    high: int
+    limit: int
+    way: str
+
+    @property
+    def fits(self) -> str:
+        # With an offset it stays what it is: no planner makes a join of it, which might begin with all the pictures.
+        return f"EXISTS ({self.looked_up} LIMIT 1 OFFSET 0)"
 
 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
@@ -214,9 +231,12 @@ def _fts5_document(pk: int, words: list[str]) -> str:
     return " ".join(words)
 
 
-def _fts5_source(asked: list[Term], low: int, high: int, way: str) -> Source:
-    entries = f"SELECT entry.rowid FROM {TABLE} AS entry WHERE document MATCH %s AND entry.rowid BETWEEN %s AND %s AND"
-    return entries, [_fts5_query(asked), low, high], f"entry.rowid {way}"
+def _fts5_ids(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    return RawSQL(  # noqa: S611
+        f"SELECT entry.rowid FROM {TABLE} AS entry WHERE document MATCH %s AND entry.rowid BETWEEN %s AND %s"
+        f" AND {wanted.fits} ORDER BY entry.rowid {wanted.way} LIMIT %s",
+        [_fts5_query(asked), wanted.low, wanted.high, *wanted.looked_up_params, wanted.limit],
+    )
 
 
 def _fts5_query(terms: list[Term]) -> str:
@@ -229,41 +249,69 @@ def _fts5_query(terms: list[Term]) -> str:
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def _postgresql_source(asked: list[Term], low: int, high: int, way: str) -> Source:
-    """A GIN index knows no order: what it finds is read as a whole and sorted, or if it is much, a span at a time.
+# A GIN index knows no order: all that it finds is read and sorted, or if that is much, one span of ids after the other.
 
-    An entry has its span of 4096 ids as a word (`#2`), so that one without what is asked for costs a lookup. The index
-    would collect all that has a prefix for each span anew, so prefixes are compared in the entries of the span.
+
+def _ids_of_few(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    return RawSQL(  # noqa: S611
+        f"WITH found AS MATERIALIZED"
+        f" (SELECT rowid FROM {TABLE} WHERE document @@ %s::tsquery AND rowid BETWEEN %s AND %s)"
+        f" SELECT entry.rowid FROM found AS entry WHERE {wanted.fits} ORDER BY entry.rowid {wanted.way} LIMIT %s",
+        [_tsquery(asked), wanted.low, wanted.high, *wanted.looked_up_params, wanted.limit],
+    )
+
+
+def _ids_by_span(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    """An entry has its span of 4096 ids as a word (`#2`), so that a span without what is asked for costs a lookup.
+
+    The index would collect all that begins like a prefix for each span anew, so they are compared in the entries.
     """
-    if _expected(_tsquery(asked)) <= FEW:
-        entries = (
-            f"WITH found AS MATERIALIZED"
-            f" (SELECT rowid FROM {TABLE} WHERE document @@ %s::tsquery AND rowid BETWEEN %s AND %s)"
-            f" SELECT entry.rowid FROM found AS entry WHERE"
-        )
-        return entries, [_tsquery(asked), low, high], f"entry.rowid {way}"
     words = f"{_tsquery([term for term in asked if not term.is_prefix])} & "
     prefixes = [term for term in asked if term.is_prefix]
     # As a function it is no condition that an index could serve.
-    compared, compared_params = (
-        (" AND ts_match_vq(document, %s::tsquery)", [_tsquery(prefixes)]) if prefixes else ("", [])
-    )
+    compared = " AND ts_match_vq(document, %s::tsquery)" if prefixes else ""
+    compared_params = [_tsquery(prefixes)] if prefixes else []
+    way = wanted.way
+    # + 0, so that the index of ids is no order: the planner would read that.
     entries = (
-        f"SELECT entry.rowid FROM (SELECT span FROM generate_series(%s::bigint >> {SPAN_BITS},"
-        f" LEAST(%s, (SELECT max(rowid) FROM {TABLE})) >> {SPAN_BITS}) AS span ORDER BY span {way}) AS spans"
-        f" CROSS JOIN LATERAL (SELECT rowid + 0 AS rowid FROM {TABLE}"
+        f"SELECT rowid + 0 AS rowid FROM {TABLE}"
         f" WHERE document @@ (%s::text || quote_literal('{SPAN_WORD}' || span))::tsquery{compared}"
-        f" AND rowid BETWEEN %s AND %s ORDER BY 1 {way}) AS entry WHERE"
+        f" AND rowid BETWEEN %s AND %s ORDER BY 1 {way}"
     )
-    return entries, [low, high, words, *compared_params, low, high], f"spans.span {way}, entry.rowid {way}"
+    return RawSQL(  # noqa: S611
+        f"SELECT page.rowid FROM (SELECT span FROM generate_series(%s::bigint >> {SPAN_BITS},"
+        f" LEAST(%s, (SELECT max(rowid) FROM {TABLE})) >> {SPAN_BITS}) AS span ORDER BY span {way}) AS spans"
+        f" CROSS JOIN LATERAL (SELECT entry.rowid FROM ({entries}) AS entry WHERE {wanted.fits}"
+        f" ORDER BY entry.rowid {way} LIMIT %s) AS page ORDER BY spans.span {way}, page.rowid {way} LIMIT %s",
+        [
+            *(wanted.low, wanted.high, words, *compared_params, wanted.low, wanted.high),
+            *(*wanted.looked_up_params, wanted.limit, wanted.limit),
+        ],
+    )
 
 
-def _expected(query: str) -> int:
-    """How many entries the planner expects of a query, by its statistics of the words."""
+def _has_entry(asked: list[Term]) -> RawSQL:
+    """The condition that a picture is found, for pictures that are few beside the entries with these words."""
+    return RawSQL(  # noqa: S611
+        f"EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = gallery_image.id"
+        " AND ts_match_vq(document, %s::tsquery) OFFSET 0)",
+        [_tsquery(asked)],
+        output_field=models.BooleanField(),
+    )
+
+
+def _expected(query: str, images: ImageQuerySet) -> tuple[int, int]:
+    """How many entries the planner expects of a query, and how many images, by its statistics."""
+    fitting, params = images.order_by().values("pk").query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {TABLE} WHERE document @@ %s::tsquery", [query])
+        cursor.execute(
+            f"EXPLAIN (FORMAT JSON) WITH words AS MATERIALIZED (SELECT 1 FROM {TABLE} WHERE document @@ %s::tsquery),"
+            f" images AS MATERIALIZED ({fitting}) SELECT 1 FROM words, images",
+            [query, *params],
+        )
         (plan,) = cursor.fetchone()[0]
-    return int(plan["Plan"]["Plan Rows"])
+    rows = {part.get("Subplan Name"): part["Plan Rows"] for part in plan["Plan"]["Plans"]}
+    return rows["CTE words"], rows["CTE images"]
 
 
 def _tsvector(pk: int, words: list[str]) -> str:
