@@ -1,5 +1,7 @@
 """Full-text search: the same words find the same pictures on both engines, whatever is typed."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import pytest
@@ -37,6 +39,16 @@ def made(alice, facts):
     pictures = {name: add_image(alice, facts, **{"caption": "", **texts}) for name, texts in TEXTS.items()}
     services.edit_image(owner=alice, public_id=pictures["titled"].public_id, title="Fjord")
     return pictures
+
+
+# What the planner of PostgreSQL expects decides how it is asked: all at once, span by span, or picture by picture.
+WAYS = {"few": {}, "spans": {"FEW": -1, "MUCH": 1e9}, "pictures": {"FEW": -1, "MUCH": 1e-9}}
+
+
+@pytest.fixture(params=WAYS if connection.vendor == "postgresql" else ["few"])
+def each_way(request, monkeypatch):
+    for name, value in WAYS[request.param].items():
+        monkeypatch.setattr(search, name, value)
 
 
 def found(owner, query):
@@ -79,12 +91,12 @@ def found(owner, query):
         ("100%", ["fox"]),
     ],
 )
-def test_words_find_pictures_the_newest_first(alice, made, query, names):
+def test_words_find_pictures_the_newest_first(alice, made, each_way, query, names):
     assert found(alice, query) == names
 
 
 @pytest.mark.parametrize("query", ["*", "-", '""', '"', "AND OR", "! & | <-> :*", "()", "'", "\\", "NEAR(", "-*"])
-def test_operators_of_any_engine_are_words_or_nothing_and_no_error(alice, made, query):
+def test_operators_of_any_engine_are_words_or_nothing_and_no_error(alice, made, each_way, query):
     assert found(alice, query) == []
 
 
@@ -97,7 +109,7 @@ def test_what_has_no_word_says_so_on_the_page_and_is_an_empty_list_over_rest(ali
     assert answer.json() == {"results": [], "next": None, "previous": None}
 
 
-def test_a_search_finds_no_pictures_of_others_nor_by_the_name_of_their_owner(alice, bob, facts, made):
+def test_a_search_finds_no_pictures_of_others_nor_by_the_name_of_their_owner(alice, bob, facts, made, each_way):
     add_image(bob, facts, prompt="fox fox fox")
     assert found(alice, "fox") == ["fox"]
     assert found(bob, f"@{alice.pk}") == []
@@ -123,13 +135,40 @@ def test_long_words_long_texts_and_many_repeats_can_be_kept(alice, facts):
     assert order.following(None, 100) == [image]
 
 
-def test_pages_of_a_search_go_on_by_place(alice, facts):
+def test_pages_of_a_search_go_on_by_place(alice, facts, each_way):
     images = [add_image(alice, facts, prompt=f"fox {number}") for number in range(5)]
     browser = client_with(make_key(alice, "read"))
     first = browser.get("/api/v1/images", {"q": "fox", "limit": 3}).json()
     second = browser.get(first["next"]).json()
     seen = [result["id"] for page in (first, second) for result in page["results"]]
     assert seen == [str(image.public_id) for image in reversed(images)]
+
+
+def test_pages_of_a_search_go_both_ways_over_the_borders_of_spans(alice, facts, each_way, monkeypatch):
+    monkeypatch.setattr(search, "SPAN_BITS", 1)
+    images = [add_image(alice, facts, prompt=f"{'fox' if number % 3 else 'hen'} {number}") for number in range(12)]
+    foxes = [image for number, image in enumerate(images) if number % 3][::-1]
+    order = ByPlace(images=Image.objects.owned_by(alice).listed(), owner_id=alice.pk, query="fox -9 fo*")
+    assert order.following(None, 3) == foxes[:3]
+    assert order.following(foxes[2].pk, 3) == foxes[3:6]
+    assert order.following(foxes[-1].pk, 3) == []
+    assert order.preceding(foxes[5].pk, 3) == foxes[4:1:-1]
+    assert order.preceding(None, 2) == foxes[:-3:-1]
+
+
+def test_a_search_in_a_span_of_time_leaves_out_nothing_of_its_ends(alice, facts, each_way):
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    images = []
+    for minutes in (0, 50, 55, 110, 105, 300):  # two were stored the other way round than they were made
+        images.append(add_image(alice, facts, prompt="fox"))
+        Image.objects.filter(pk=images[-1].pk).update(created_at=noon + timedelta(minutes=minutes))
+    after, before = noon + timedelta(minutes=50), noon + timedelta(minutes=110)
+    within = Image.objects.owned_by(alice).listed().matching(created_after=after, created_before=before)
+    for query in ("", "fox"):
+        order = ByPlace(images=within, owner_id=alice.pk, query=query, after=after, before=before)
+        assert order.following(None, 9) == [images[4], images[2]]
+        assert order.following(images[4].pk, 9) == [images[2]]
+        assert order.preceding(None, 1) == [images[2]]
 
 
 def test_the_index_is_read_in_the_order_of_the_list(alice, made):
@@ -141,10 +180,12 @@ def test_the_index_is_read_in_the_order_of_the_list(alice, made):
     for is_analysed in (False, True):
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {captured.captured_queries[0]['sql']}")
-            plan = [row[-1] for row in cursor.fetchall()]
-            assert plan[0].startswith("SCAN entry VIRTUAL TABLE INDEX"), is_analysed
+            plan = [re.sub(r"(INDEX|SUBQUERY) \d.*", r"\1", row[-1]) for row in cursor.fetchall()]
+            assert plan[0].endswith("rowid=?)"), is_analysed  # the pictures of the page, by their ids
             assert plan[1:] == [
-                "CORRELATED SCALAR SUBQUERY 1",
+                "LIST SUBQUERY",
+                "SCAN entry VIRTUAL TABLE INDEX",
+                "CORRELATED SCALAR SUBQUERY",
                 "SEARCH gallery_image USING INTEGER PRIMARY KEY (rowid=?)",
             ]
             cursor.execute("ANALYZE")
