@@ -5,6 +5,7 @@ An order has `following` and `preceding` a position, and `position_of` a row; co
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from django.db.models import BigIntegerField, F, Subquery
 
@@ -35,12 +36,12 @@ class ByPlace:
 
     def following(self, place: int | str | None, limit: int) -> list[Image]:
         """Those below a place, all without one, the nearest first."""
-        low, high = self._ends()
+        low, high = self._ends
         return self._between(low, high if place is None else min(high, int(place) - 1), limit, is_descending=True)
 
     def preceding(self, place: int | str | None, limit: int) -> list[Image]:
         """Those above a place, all without one, the nearest first."""
-        low, high = self._ends()
+        low, high = self._ends
         return self._between(low if place is None else max(low, int(place) + 1), high, limit, is_descending=False)
 
     def position_of(self, image: Image) -> int:
@@ -54,22 +55,18 @@ class ByPlace:
 
     def _between(self, low: int, high: int, limit: int, *, is_descending: bool) -> list[Image]:
         if self.query:
-            found = search.found(
-                self.images,
-                owner_id=self.owner_id,
-                query=self.query,
-                low=low,
-                high=high,
-                limit=limit,
-                is_descending=is_descending,
-            )
-            return list(found)
+            return list(self._search.page(low=low, high=high, limit=limit, is_descending=is_descending))
         rows = self.images.annotate(place=F(self.place)).order_by("-place" if is_descending else "place")
         # For both sides of a join: PostgreSQL does not conclude one from the other, and would begin at the top.
         ends = {"place__gte": low, "pk__gte": low} if low > LOWEST else {}
         ends |= {"place__lte": high, "pk__lte": high} if high < HIGHEST else {}
         return list(rows.filter(**ends)[:limit])
 
+    @cached_property
+    def _search(self) -> search.Search:
+        return search.Search(self.images, self.owner_id, self.query)
+
+    @cached_property
     def _ends(self) -> tuple[int, int]:
         """The lowest and the highest id that one of these times can have: a list by id has no index of times."""
         if not (self.after or self.before):

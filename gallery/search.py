@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -68,28 +69,42 @@ def terms_of(query: str) -> list[Term]:
     return terms
 
 
-def found(
-    images: ImageQuerySet, *, owner_id: int, query: str, low: int, high: int, limit: int, is_descending: bool = True
-) -> ImageQuerySet:
-    """The first `limit` of those `images` from id `low` to `high` that the owner's query finds, in their order.
+@dataclass(frozen=True)
+class Search:
+    """Those of `images` that their owner's query finds; none for a query without a word."""
 
-    None for a query without a word. The entries are read in the order of ids, and each is looked up in `images`.
-    """
-    terms = terms_of(query)
-    if not terms:
-        return images.none()
-    asked = [Term((_owner_word(owner_id),)), *terms]
-    looked_up = images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
-    wanted = _Wanted(*looked_up, low=low, high=high, limit=limit, way="DESC" if is_descending else "ASC")
-    rows = images.order_by("-pk" if is_descending else "pk")
-    if connection.vendor != "postgresql":
-        return rows.filter(pk__in=_fts5_ids(asked, wanted))
-    of_words, of_images = _expected(_tsquery(asked), images)
-    if of_words <= FEW:
-        return rows.filter(pk__in=_ids_of_few(asked, wanted))
-    if of_images < of_words / MUCH:
-        return rows.filter(_has_entry(asked), pk__range=(low, high))[:limit]
-    return rows.filter(pk__in=_ids_by_span(asked, wanted))
+    images: ImageQuerySet
+    owner_id: int
+    query: str
+
+    def page(self, *, low: int, high: int, limit: int, is_descending: bool) -> ImageQuerySet:
+        """The first `limit` of those from one id to another, in their order.
+
+        The entries are read in the order of ids, and each is looked up in `images`.
+        """
+        if not self._asked:
+            return self.images.none()
+        asked, way = self._asked, "DESC" if is_descending else "ASC"
+        looked_up = self.images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
+        wanted = _Wanted(*looked_up, low=low, high=high, limit=limit, way=way)
+        rows = self.images.order_by("-pk" if is_descending else "pk")
+        if connection.vendor != "postgresql":
+            return rows.filter(pk__in=_fts5_ids(asked, wanted))
+        of_words, of_images = self._expected
+        if of_words <= FEW:
+            return rows.filter(pk__in=_ids_of_few(asked, wanted))
+        if of_images < of_words / MUCH:
+            return rows.filter(_has_entry(asked), pk__range=(low, high))[:limit]
+        return rows.filter(pk__in=_ids_by_span(asked, wanted))
+
+    @cached_property
+    def _asked(self) -> list[Term]:
+        terms = terms_of(self.query)
+        return [Term((_owner_word(self.owner_id),)), *terms] if terms else []
+
+    @cached_property
+    def _expected(self) -> tuple[int, int]:
+        return _expected(_tsquery(self._asked), self.images)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,6 @@ class Migration(migrations.Migration):
             for name, condition in {
                 "waiting": Q(review_status__in=("pending", "escalated", "reported", "appealed")),
                 "refused": Q(review_status__in=("rejected", "quarantined")),
-                "public": Q(review_status="approved", visibility__in=("unlisted", "public")),
             }.items()
         ),
         *(published(field) for field in ("model", "kind", "shape")),

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Func, Q, Value
-from django.db.models.lookups import LessThan
+from django.db.models import Q, Value
+from django.db.models.lookups import GreaterThan, LessThan
 from django.utils import timezone
 
 from accounts.errors import NotFound
 from gallery import storage
 from gallery.clip_containers import ClipFormat
 from gallery.imaging import Format
+from gallery.models.expressions import InIdOrder, Pair, literals
 from gallery.names import mime_type_of_copy
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ SQUARE = 1.02  # a side that is longer than the other by this factor at most sti
 # Of the review: conditions of lists, and of the indexes that serve them.
 WAITING = ("pending", "escalated", "reported", "appealed")
 REFUSED = ("rejected", "quarantined")
-PUBLISHED = Q(review_status="approved", visibility__in=("unlisted", "public"))
 MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
 # Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
@@ -88,13 +88,6 @@ class Blob(models.Model):
     def still(self) -> "Blob":
         """What can be shown as a picture: a clip's poster, else the bytes themselves."""
         return self.poster or self
-
-
-class _Pair(Func):
-    """Two values that are compared as one: an index in the order of both finds such a place at once."""
-
-    template = "(%(expressions)s)"
-    output_field = models.TextField()  # for nobody: it is only compared
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -173,10 +166,12 @@ class ImageQuerySet(models.QuerySet["Image"]):
             "visibility": visibility,
             "review_status": review_status,
             "collection_items__collection": collection,
-            "created_at__gt": created_after,
-            "created_at__lt": created_before,
         }
         fitting = self.filter(**{name: value for name, value in lookups.items() if value})
+        if created_after:
+            fitting = fitting.filter(GreaterThan(InIdOrder("created_at"), created_after))
+        if created_before:
+            fitting = fitting.filter(LessThan(InIdOrder("created_at"), created_before))
         return fitting if favourite is None else fitting.filter(is_favourite=favourite)
 
     def in_state(self, state: str) -> "ImageQuerySet":
@@ -185,11 +180,11 @@ class ImageQuerySet(models.QuerySet["Image"]):
             case "private":
                 return self.filter(visibility=Image.Visibility.PRIVATE)
             case "review":
-                return self.filter(review_status__in=WAITING)
+                return self.filter(review_status__in=literals(WAITING))
             case "public":
                 return self.public()
             case "refused":
-                return self.filter(review_status__in=REFUSED)
+                return self.filter(review_status__in=literals(REFUSED))
         return self
 
     def of_shape(self, shape: str) -> "ImageQuerySet":
@@ -198,12 +193,13 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def trashed_before(self, image: "Image") -> "ImageQuerySet":
         """Those that come after one of the trash in its order."""
-        return self.filter(LessThan(_Pair("trashed_at", "pk"), _Pair(Value(image.trashed_at), Value(image.pk))))
+        return self.filter(LessThan(Pair("trashed_at", "pk"), Pair(Value(image.trashed_at), Value(image.pk))))
 
 
 def _is_public() -> Q:
     """The condition of Image.is_public."""
-    return PUBLISHED & Q(trashed_at=None)
+    asked = (Image.Visibility.UNLISTED, Image.Visibility.PUBLIC)
+    return Q(review_status=Image.ReviewStatus.APPROVED, visibility__in=asked, trashed_at=None)
 
 
 class Image(models.Model):
@@ -301,7 +297,6 @@ class Image(models.Model):
                     "favourite": Q(is_favourite=True),
                     "waiting": Q(review_status__in=WAITING),
                     "refused": Q(review_status__in=REFUSED),
-                    "public": PUBLISHED,
                 }.items()
             ),
             # The lists of the public gallery.
