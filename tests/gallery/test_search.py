@@ -181,7 +181,7 @@ def test_the_index_is_read_in_the_order_of_the_list(alice, made):
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {captured.captured_queries[0]['sql']}")
             plan = [re.sub(r"(INDEX|SUBQUERY) \d.*", r"\1", row[-1]) for row in cursor.fetchall()]
-            assert plan[0].endswith("rowid=?)"), is_analysed  # the pictures of the page, by their ids
+            assert plan[0].endswith("id=?)"), is_analysed  # the pictures of the page, by their ids
             assert plan[1:] == [
                 "LIST SUBQUERY",
                 "SCAN entry VIRTUAL TABLE INDEX",
