@@ -49,14 +49,18 @@ class ByPlace:
 
     def first_before(self, moment: datetime) -> Image | None:
         """The first one in the list that was made earlier."""
-        end = min(moment, self.before) if self.before else moment
-        earlier = replace(self, images=self.images.filter(created_at__lt=moment), before=end)
-        return next(iter(earlier.following(None, 1)), None)
+        low, high = replace(self, before=min(moment, self.before) if self.before else moment)._ends
+        earlier = self.images.matching(created_before=moment)
+        return next(iter(self._between(low, high, 1, is_descending=True, images=earlier)), None)
 
-    def _between(self, low: int, high: int, limit: int, *, is_descending: bool) -> list[Image]:
+    def _between(
+        self, low: int, high: int, limit: int, *, is_descending: bool, images: ImageQuerySet | None = None
+    ) -> list[Image]:
+        """Those from one id to another, or of some of them."""
+        images = self.images if images is None else images
         if self.query:
-            return list(self._search.page(low=low, high=high, limit=limit, is_descending=is_descending))
-        rows = self.images.annotate(place=F(self.place)).order_by("-place" if is_descending else "place")
+            return list(self._search.page(images, low=low, high=high, limit=limit, is_descending=is_descending))
+        rows = images.annotate(place=F(self.place)).order_by("-place" if is_descending else "place")
         # For both sides of a join: PostgreSQL does not conclude one from the other, and would begin at the top.
         ends = {"place__gte": low, "pk__gte": low} if low > LOWEST else {}
         ends |= {"place__lte": high, "pk__lte": high} if high < HIGHEST else {}

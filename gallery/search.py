@@ -77,17 +77,17 @@ class Search:
     owner_id: int
     query: str
 
-    def page(self, *, low: int, high: int, limit: int, is_descending: bool) -> ImageQuerySet:
-        """The first `limit` of those from one id to another, in their order.
+    def page(self, images: ImageQuerySet, *, low: int, high: int, limit: int, is_descending: bool) -> ImageQuerySet:
+        """The first `limit` of all `images` or some of them, from one id to another, in their order.
 
         The entries are read in the order of ids, and each is looked up in `images`.
         """
         if not self._asked:
-            return self.images.none()
+            return images.none()
         asked, way = self._asked, "DESC" if is_descending else "ASC"
-        looked_up = self.images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
+        looked_up = images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
         wanted = _Wanted(*looked_up, low=low, high=high, limit=limit, way=way)
-        rows = self.images.order_by("-pk" if is_descending else "pk")
+        rows = images.order_by("-pk" if is_descending else "pk")
         if connection.vendor != "postgresql":
             return rows.filter(pk__in=_fts5_ids(asked, wanted))
         of_words, of_images = self._expected
