@@ -10,6 +10,7 @@ the text in their names.
 """
 
 import argparse
+import logging
 import os
 import statistics
 import sys
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -91,7 +92,7 @@ def library_lists(library: Library) -> list[Listing]:
     model, old_model = MODELS[1], MODELS[2]
     long_ago = timezone.now().date() - timedelta(days=Image.objects.dates("created_at", "day").count() * 3 // 4)
     day = {"since": "2020-01-01", "until": long_ago.isoformat()}
-    before = long_ago + timedelta(days=1)
+    before = datetime.combine(long_ago, datetime.min.time(), UTC) + timedelta(days=1)
     in_time = listed.filter(created_at__lt=before)
     of_model, favourite, public = listed.matching(model=model), listed.matching(favourite=True), listed.public()
     asked: dict[str, tuple[dict[str, Any], ImageQuerySet]] = {
@@ -141,6 +142,7 @@ def library_lists(library: Library) -> list[Listing]:
         "model": ({"q": "fjord", "model": model}, of_model),
         "favourites": ({"q": "fjord", "favourite": "1"}, favourite),
         "public": ({"q": "fjord", "state": "public"}, public),
+        "all, model old alone": ({"q": "fjord", "model": old_model}, listed.matching(model=old_model)),
         "old, model": ({"q": "lighthouse", "model": model}, of_model.filter(prompt__contains="lighthouse")),
         "until a day": (day | {"q": "fjord"}, in_time),
         "old, until a day": (day | {"q": "lighthouse"}, in_time.filter(prompt__contains="lighthouse")),
@@ -148,6 +150,8 @@ def library_lists(library: Library) -> list[Listing]:
     }
     for name, (query, images) in searches.items():
         lists.append(_library_list(f"search: {name}", query, images.order_by("-pk")))
+    for name, query in (("from a day", {}), ("search: from a day", {"q": "fjord"})):
+        lists.append(_library_list(name, query | {"on": long_ago.isoformat()}, Image.objects.none()))
     return lists
 
 
@@ -315,6 +319,7 @@ def main() -> None:
     parser.add_argument("--slow", action="store_true", help="print slow queries as well")
     options = parser.parse_args()
     settings.ALLOWED_HOSTS = ["testserver"]
+    logging.disable(logging.INFO)  # a line for each page
     with tempfile.TemporaryDirectory() as directory, database(options.keep, Path(directory)):
         started = time.perf_counter()
         library = find_library()
