@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as rest
@@ -86,11 +87,35 @@ class JsonObjectParser(JSONParser):
         return body
 
 
+class ByKey:
+    """The order of rows by one key that is unique among them; of a list with another one, see gallery.order."""
+
+    def __init__(self, rows: QuerySet[Any], ordering: str) -> None:
+        self._rows, self._key, self._is_descending = rows, ordering.removeprefix("-"), ordering.startswith("-")
+
+    def following(self, position: Any, limit: int) -> list[Any]:
+        """Those that come after a row of the list, all without one, the nearest first."""
+        return self._beyond(position, limit, is_descending=self._is_descending)
+
+    def preceding(self, position: Any, limit: int) -> list[Any]:
+        """Those that come before a row of the list, the nearest first."""
+        return self._beyond(position, limit, is_descending=not self._is_descending)
+
+    def position_of(self, row: Any) -> Any:
+        return getattr(row, self._key)
+
+    def _beyond(self, position: Any, limit: int, *, is_descending: bool) -> list[Any]:
+        rows = self._rows.order_by(f"-{self._key}" if is_descending else self._key)
+        if position is not None:
+            rows = rows.filter(**{f"{self._key}__{'lt' if is_descending else 'gt'}": position})
+        return list(rows[:limit])
+
+
 class NewestFirst(CursorPagination):
     """Pages by cursor: `limit` 1 to 100, `{results, next, previous}`; a view's `ordering` may name another key.
 
-    The key must be unique in the list. A cursor is signed with the name of its list, so that neither a made-up one
-    nor one of another list is mistaken for a place in this one.
+    The key must be unique in the list; instead of rows a view may bring an order of its own. A cursor is signed with
+    the name of its list, so that neither a made-up one nor one of another list is mistaken for a place in this one.
     """
 
     ordering = "-id"
@@ -100,7 +125,28 @@ class NewestFirst(CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         self._salt = f"cursor:{type(view).__module__}.{type(view).__qualname__}"
-        return super().paginate_queryset(queryset, request, view)
+        self.base_url = request.build_absolute_uri()
+        limit, cursor = self.get_page_size(request), self.decode_cursor(request)
+        is_rows = isinstance(queryset, QuerySet)
+        order = ByKey(queryset, getattr(view, "ordering", self.ordering)) if is_rows else queryset
+        if cursor and cursor.reverse:
+            rows = order.preceding(cursor.position, limit + 1)
+            page = rows[:limit][::-1]
+            self.has_next, self.has_previous = True, len(rows) > limit
+        else:
+            rows = order.following(cursor.position if cursor else None, limit + 1)
+            page = rows[:limit]
+            self.has_next, self.has_previous = len(rows) > limit, cursor is not None
+        # Of a page that has become empty: the place where it would be.
+        ends = [order.position_of(row) for row in page] or [cursor.position if cursor else None]
+        self._first, self._last = str(ends[0]), str(ends[-1])
+        return page
+
+    def get_next_link(self) -> str | None:
+        return self.encode_cursor(Cursor(offset=0, reverse=False, position=self._last)) if self.has_next else None  # type: ignore[arg-type]
+
+    def get_previous_link(self) -> str | None:
+        return self.encode_cursor(Cursor(offset=0, reverse=True, position=self._first)) if self.has_previous else None  # type: ignore[arg-type]
 
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get(self.page_size_query_param)
@@ -109,9 +155,6 @@ class NewestFirst(CursorPagination):
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= self.max_page_size):
             raise InvalidInput.of("limit", f"limit is a whole number from 1 to {self.max_page_size}.")
         return int(text)
-
-    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str]:
-        return (getattr(view, "ordering", self.ordering),)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         encoded = request.query_params.get(self.cursor_query_param)

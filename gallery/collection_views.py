@@ -13,9 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.errors import InvalidInput
-from gallery import collections, search
+from gallery import collections
 from gallery.models import MAX_COLLECTION_NAME_CHARS, Collection, CollectionItem, Image
-from gallery.pages import Order, is_part, own_images, person, shelf
+from gallery.order import PLACE_IN_COLLECTION, ByPlace
+from gallery.pages import is_part, own_images, person, shelf
 from gallery.tiles import tile_of
 
 COLLECTIONS = 60  # on one page
@@ -84,7 +85,7 @@ def delete(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 def _page(request: HttpRequest, collection: Collection, **form: Any) -> HttpResponse:
     images = own_images(request).kept().with_blob().matching(collection=collection)
-    order = Order(search.narrow(images, owner_id=person(request).pk, place=search.PLACE_IN_COLLECTION))
+    order = ByPlace(images=images, owner_id=person(request).pk, place=PLACE_IN_COLLECTION)
     context = {
         **shelf(request, order, day=None),
         "collection": collection,

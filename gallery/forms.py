@@ -41,19 +41,27 @@ class FilterForm(forms.Form):
         return {name: value for name, value in self.cleaned_data.items() if value}
 
 
+def span_of(filters: dict[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """After and before when pictures must be made to fit the days of a form, which are UTC's and inclusive."""
+    midnight = {name: datetime.combine(filters[name], time.min, UTC) for name in ("since", "until") if name in filters}
+    return (
+        midnight["since"] - timedelta(microseconds=1) if "since" in midnight else None,
+        midnight["until"] + timedelta(days=1) if "until" in midnight else None,
+    )
+
+
 def filtered(images: ImageQuerySet, filters: dict[str, Any], *, collection: Collection | None) -> ImageQuerySet:
-    """Those that fit the filters of a form, but for its search; days are UTC's and inclusive."""
+    """Those that fit the filters of a form, but for its search."""
     shape = filters.get("shape", "")
     ratio = shape if shape in RATIOS else ""
-    midnight = {name: datetime.combine(filters[name], time.min, UTC) for name in ("since", "until") if name in filters}
-    instant = timedelta(microseconds=1)  # the filters are exclusive
+    after, before = span_of(filters)
     images = images.matching(
         model=filters.get("model", ""),
         aspect_ratio=ratio,
         favourite=True if filters.get("favourite") else None,
         collection=collection,
-        created_after=midnight["since"] - instant if "since" in midnight else None,
-        created_before=midnight["until"] + timedelta(days=1) if "until" in midnight else None,
+        created_after=after,
+        created_before=before,
     )
     return images.in_state(filters.get("state", "")).of_shape("" if ratio else shape)
 

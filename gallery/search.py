@@ -11,15 +11,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from django.db import connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
+from django.db.models.expressions import RawSQL
 
 from gallery.models import Image, ImageQuerySet
-from gallery.models.search import led_by_search
 
 MAX_FIELD_CHARS = 20_000  # of a text are searched: a caption has no limit, and an entry must always be storable
 MAX_WORD_CHARS = 100
@@ -30,7 +30,10 @@ PURGED, MERGING = "@purged", "@merging"  # all that stands in the entry of a pur
 MAX_MARKED = 5000
 MERGE_PAGES = 250  # of 4 KiB: the other writers wait for as long as one step takes, some 40 ms
 MERGE_STEPS = 400
-PLACE_IN_COLLECTION = "collection_items__image_id"  # for images `matching` one collection
+SPAN_BITS = 12
+SPAN_WORD = "#"  # and the number of the span; no word of a text has it
+FEW = 2000  # so many entries PostgreSQL reads and sorts for a page
+MUCH = 10  # times: a span without a word costs it less than so many pictures that are looked up
 
 _BETWEEN_FIELDS = "@"  # a word of its own, so that no phrase begins in a title and ends in a prompt
 _ACCENTS = re.compile("[\u0300-\u036f]")
@@ -66,34 +69,72 @@ def terms_of(query: str) -> list[Term]:
     return terms
 
 
-def narrow(images: ImageQuerySet, *, owner_id: int, query: str = "", place: str = "pk") -> ImageQuerySet:
-    """Those of `images` that the owner's query finds: all for an empty one, none for one without a word.
+@dataclass(frozen=True)
+class Search:
+    """Those of `images` that their owner's query finds; none for a query without a word."""
 
-    They are in no order: page them by their `place`. That is the image's id, of a search as its index knows it, for
-    that is the order in which both engines read it without sorting; `place` is where to read it without a search.
-    """
-    if not query:
-        return images.annotate(place=F(place))
-    terms = terms_of(query)
-    if not terms:
-        return images.none().annotate(place=F("pk"))
-    asked = [Term((_owner_word(owner_id),)), *terms]
-    engine_query = _tsquery(asked) if connection.vendor == "postgresql" else _fts5_query(asked)
-    found = led_by_search(images).filter(search_entry__document__match=engine_query)
-    return found.annotate(place=F("search_entry__image_id"))
+    images: ImageQuerySet
+    owner_id: int
+    query: str
+
+    def page(self, images: ImageQuerySet, *, low: int, high: int, limit: int, is_descending: bool) -> ImageQuerySet:
+        """The first `limit` of all `images` or some of them, from one id to another, in their order.
+
+        The entries are read in the order of ids, and each is looked up in `images`.
+        """
+        if not self._asked:
+            return images.none()
+        asked, way = self._asked, "DESC" if is_descending else "ASC"
+        looked_up = images.filter(pk=RawSQL("entry.rowid", ())).order_by().values("pk").query.sql_with_params()
+        wanted = _Wanted(*looked_up, low=low, high=high, limit=limit, way=way)
+        rows = images.order_by("-pk" if is_descending else "pk")
+        if connection.vendor != "postgresql":
+            return rows.filter(pk__in=_fts5_ids(asked, wanted))
+        of_words, of_images = self._expected
+        if of_words <= FEW:
+            return rows.filter(pk__in=_ids_of_few(asked, wanted))
+        if of_images < of_words / MUCH:
+            return rows.filter(_has_entry(asked), pk__range=(low, high))[:limit]
+        return rows.filter(pk__in=_ids_by_span(asked, wanted))
+
+    @cached_property
+    def _asked(self) -> list[Term]:
+        terms = terms_of(self.query)
+        return [Term((_owner_word(self.owner_id),)), *terms] if terms else []
+
+    @cached_property
+    def _expected(self) -> tuple[int, int]:
+        return _expected(_tsquery(self._asked), self.images)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The page of a search: which entries, and the query that looks one up in the images."""
+
+    looked_up: str
+    looked_up_params: tuple[Any, ...]
+    low: int
+    high: int
+    limit: int
+    way: str
+
+    @property
+    def fits(self) -> str:
+        # With an offset it stays what it is: no planner makes a join of it, which might begin with all the pictures.
+        return f"EXISTS ({self.looked_up} LIMIT 1 OFFSET 0)"
 
 
 def index(images: Iterable[Image], *, using: BaseDatabaseWrapper | Any = connection) -> None:
     """Keep the words of these images, replacing what was kept; belongs in the transaction that changed them."""
     statement = f"INSERT OR REPLACE INTO {TABLE} (rowid, document) VALUES (%s, %s)"
-    as_document: Callable[[list[str]], str] = " ".join
+    as_document: Callable[[int, list[str]], str] = _fts5_document
     if using.vendor == "postgresql":
         statement = (
             f"INSERT INTO {TABLE} (rowid, document) VALUES (%s, %s::tsvector)"
             " ON CONFLICT (rowid) DO UPDATE SET document = excluded.document"
         )
         as_document = _tsvector
-    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(_words_of_image(image))) for image in images)
+    entries: Iterator[tuple[int, str]] = ((image.pk, as_document(image.pk, _words_of_image(image))) for image in images)
     with using.cursor() as cursor:
         while batch := list(islice(entries, BATCH)):
             cursor.executemany(statement, batch)
@@ -201,6 +242,18 @@ def _owner_word(owner_id: int) -> str:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
+def _fts5_document(pk: int, words: list[str]) -> str:
+    return " ".join(words)
+
+
+def _fts5_ids(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    return RawSQL(  # noqa: S611
+        f"SELECT entry.rowid FROM {TABLE} AS entry WHERE document MATCH %s AND entry.rowid BETWEEN %s AND %s"
+        f" AND {wanted.fits} ORDER BY entry.rowid {wanted.way} LIMIT %s",
+        [_fts5_query(asked), wanted.low, wanted.high, *wanted.looked_up_params, wanted.limit],
+    )
+
+
 def _fts5_query(terms: list[Term]) -> str:
     # A word has no quote in it: there is nothing to escape.
     phrases = [(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}', term.is_excluded) for term in terms]
@@ -211,8 +264,74 @@ def _fts5_query(terms: list[Term]) -> str:
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def _tsvector(words: list[str]) -> str:
-    return " ".join(f"'{word}':{position}" for position, word in enumerate(words, start=1))
+# A GIN index knows no order: all that it finds is read and sorted, or if that is much, one span of ids after the other.
+
+
+def _ids_of_few(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    return RawSQL(  # noqa: S611
+        f"WITH found AS MATERIALIZED"
+        f" (SELECT rowid FROM {TABLE} WHERE document @@ %s::tsquery AND rowid BETWEEN %s AND %s)"
+        f" SELECT entry.rowid FROM found AS entry WHERE {wanted.fits} ORDER BY entry.rowid {wanted.way} LIMIT %s",
+        [_tsquery(asked), wanted.low, wanted.high, *wanted.looked_up_params, wanted.limit],
+    )
+
+
+def _ids_by_span(asked: list[Term], wanted: _Wanted) -> RawSQL:
+    """An entry has its span of 4096 ids as a word (`#2`), so that a span without what is asked for costs a lookup.
+
+    The index would collect all that begins like a prefix for each span anew, so they are compared in the entries.
+    """
+    words = f"{_tsquery([term for term in asked if not term.is_prefix])} & "
+    prefixes = [term for term in asked if term.is_prefix]
+    # As a function it is no condition that an index could serve.
+    compared = " AND ts_match_vq(document, %s::tsquery)" if prefixes else ""
+    compared_params = [_tsquery(prefixes)] if prefixes else []
+    way = wanted.way
+    # + 0, so that the index of ids is no order: the planner would read that.
+    entries = (
+        f"SELECT rowid + 0 AS rowid FROM {TABLE}"
+        f" WHERE document @@ (%s::text || quote_literal('{SPAN_WORD}' || span))::tsquery{compared}"
+        f" AND rowid BETWEEN %s AND %s ORDER BY 1 {way}"
+    )
+    return RawSQL(  # noqa: S611
+        f"SELECT page.rowid FROM (SELECT span FROM generate_series(%s::bigint >> {SPAN_BITS},"
+        f" LEAST(%s, (SELECT max(rowid) FROM {TABLE})) >> {SPAN_BITS}) AS span ORDER BY span {way}) AS spans"
+        f" CROSS JOIN LATERAL (SELECT entry.rowid FROM ({entries}) AS entry WHERE {wanted.fits}"
+        f" ORDER BY entry.rowid {way} LIMIT %s) AS page ORDER BY spans.span {way}, page.rowid {way} LIMIT %s",
+        [
+            *(wanted.low, wanted.high, words, *compared_params, wanted.low, wanted.high),
+            *(*wanted.looked_up_params, wanted.limit, wanted.limit),
+        ],
+    )
+
+
+def _has_entry(asked: list[Term]) -> RawSQL:
+    """The condition that a picture is found, for pictures that are few beside the entries with these words."""
+    return RawSQL(  # noqa: S611
+        f"EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = gallery_image.id"
+        " AND ts_match_vq(document, %s::tsquery) OFFSET 0)",
+        [_tsquery(asked)],
+        output_field=models.BooleanField(),
+    )
+
+
+def _expected(query: str, images: ImageQuerySet) -> tuple[int, int]:
+    """How many entries the planner expects of a query, and how many images, by its statistics."""
+    fitting, params = images.order_by().values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"EXPLAIN (FORMAT JSON) WITH words AS MATERIALIZED (SELECT 1 FROM {TABLE} WHERE document @@ %s::tsquery),"
+            f" images AS MATERIALIZED ({fitting}) SELECT 1 FROM words, images",
+            [query, *params],
+        )
+        (plan,) = cursor.fetchone()[0]
+    rows = {part.get("Subplan Name"): part["Plan Rows"] for part in plan["Plan"]["Plans"]}
+    return rows["CTE words"], rows["CTE images"]
+
+
+def _tsvector(pk: int, words: list[str]) -> str:
+    placed = [f"'{word}':{position}" for position, word in enumerate(words, start=1)]
+    return " ".join([*placed, f"'{SPAN_WORD}{pk >> SPAN_BITS}'"])
 
 
 def _tsquery(terms: list[Term]) -> str:
@@ -235,6 +354,20 @@ def create_index(using: BaseDatabaseWrapper) -> None:
         else:
             # The words are cut already: this tokenizer takes every letter beyond ASCII as it is.
             cursor.execute(f"CREATE VIRTUAL TABLE {TABLE} USING fts5 (document, tokenize = 'ascii tokenchars ''@''')")
+
+
+def name_spans(using: BaseDatabaseWrapper) -> None:
+    """Give each entry of PostgreSQL its span as a word; called once, by a migration."""
+    if using.vendor != "postgresql":
+        return
+    with using.cursor() as cursor:
+        # Made anew: of an index whose first entries were all replaced, the engine takes every word for a rare one.
+        cursor.execute(f"DROP INDEX {TABLE}_words")
+        cursor.execute(
+            f"UPDATE {TABLE} SET document = document ||"
+            f" array_to_tsvector(ARRAY['{SPAN_WORD}' || (rowid >> {SPAN_BITS})])"
+        )
+        cursor.execute(f"CREATE INDEX {TABLE}_words ON {TABLE} USING gin (document)")
 
 
 def drop_index(using: BaseDatabaseWrapper) -> None:

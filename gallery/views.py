@@ -18,11 +18,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.errors import InvalidInput
 from accounts.guest_sessions import open_to_guests
 from gallery import collections, erasure, search, services
-from gallery.forms import FilterForm, WordsForm, filtered
+from gallery.forms import FilterForm, WordsForm, filtered, span_of
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, RATIOS, Collection, Image
-from gallery.pages import PAGE, Order, is_part, own_images, person, place_in, shelf
+from gallery.order import PLACE_IN_COLLECTION, ByPlace
+from gallery.pages import is_part, own_images, person, place_in, shelf
 from gallery.tiles import alt_of, library_address, name_of, tile_of
 
+TRASH_PAGE = 24  # each has two forms, and a page is 50 KiB at most
 OFFERED_COLLECTIONS = 40  # as a filter; each has a page of its own
 
 
@@ -44,18 +46,21 @@ def library(request: HttpRequest) -> HttpResponse:
     collection = None
     if "collection" in filters:
         collection = collections.find(owner=user, public_id=filters["collection"])
-    images = filtered(images.with_blob(), filters, collection=collection)
-    query = filters.get("q", "")
-    order = Order(
-        search.narrow(images, owner_id=user.pk, query=query, place=search.PLACE_IN_COLLECTION if collection else "pk"),
-        is_by_time=not query and bool({"since", "until"} & filters.keys()),
+    after, before = span_of(filters)
+    order = ByPlace(
+        images=filtered(images.with_blob(), filters, collection=collection),
+        owner_id=user.pk,
+        query=filters.get("q", ""),
+        place=PLACE_IN_COLLECTION if collection else "pk",
+        after=after,
+        before=before,
     )
     context = {
         **shelf(request, order, day=day),
         "filters": filters,
         "kind": kind,
         "query": urlencode({"kind": kind} | filters if kind else filters),
-        "has_words": bool(search.terms_of(query)),
+        "has_words": bool(search.terms_of(order.query)),
         "ratios": RATIOS,
         "collection": collection,
     }
@@ -78,11 +83,11 @@ def trash(request: HttpRequest) -> HttpResponse:
     if place and place.trashed_at is None:  # restored meanwhile: its place is not known any more
         return redirect("gallery:trash")
     if place:
-        images = images.filter(trashed_at__lte=place.trashed_at).exclude(trashed_at=place.trashed_at, pk__gte=place.pk)
-    rows = list(images[: PAGE + 1])
+        images = images.trashed_before(place)
+    rows = list(images[: TRASH_PAGE + 1])
     context = {
-        "images": [(image, tile_of(image)) for image in rows[:PAGE]],
-        "older": rows[PAGE - 1].public_id if len(rows) > PAGE else None,
+        "images": [(image, tile_of(image)) for image in rows[:TRASH_PAGE]],
+        "older": rows[TRASH_PAGE - 1].public_id if len(rows) > TRASH_PAGE else None,
         "is_first": place is None,
         "days": settings.TRASH_DAYS,
     }

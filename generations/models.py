@@ -91,7 +91,10 @@ class Generation(models.Model):
     """A job. `version` grows with every change that a client may see; `fence` with every claim."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations")
+    # The list of all has an index that begins with this column.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations", db_index=False
+    )
     api_key = models.ForeignKey(
         "accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="generations"
     )
@@ -139,6 +142,10 @@ class Generation(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["user", "-id"], name="generation_of_user_newest"),
+            *(
+                models.Index(fields=["user", name, "-id"], name=f"generation_{name}_of_user")
+                for name in ("status", "model", "kind")
+            ),
             models.Index(
                 fields=["status", "next_run_at"],
                 condition=Q(status__in=["queued", "running"]),

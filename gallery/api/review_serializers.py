@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.errors import FieldError, InvalidInput
 from gallery import sources
-from gallery.api.serializers import QueryParameters, image_body
+from gallery.api.serializers import QueryParameters, file_url
 from gallery.models import MAX_APPEAL_CHARS, MAX_NOTE_CHARS, Image, Review, Statement
 from gallery.review import statements
 from gallery.review.owners import PUBLISHABLE
@@ -106,7 +106,7 @@ def moment(value: datetime | None) -> str | None:
 
 
 def review_body(review: Review, request: Any) -> dict[str, Any]:
-    """The one JSON form of a review, as ReviewSerializer describes it; reads the image and its blob."""
+    """The one JSON form of a review, as ReviewSerializer describes it; reads the image."""
     image, now = review.image, timezone.now()
     return {
         "id": str(image.public_id),
@@ -124,7 +124,7 @@ def review_body(review: Review, request: Any) -> dict[str, Any]:
         "alt_text": image.alt_text,
         "rule_hits": review.rule_hits,
         "sources": [{"uri": source.uri, "name": source.name} for source in sources.read(image.sources)],
-        "url": image_body(image, request)["url"],
+        "url": file_url(image, request),
     }
 
 

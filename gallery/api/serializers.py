@@ -23,8 +23,7 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
 
     Addresses are absolute: the request's host, or SITE_URL without a request.
     """
-    blob = image.blob
-    url = _absolute(reverse("image-file", args=[str(image.public_id)]), request)
+    blob, url = image.blob, file_url(image, request)
     return {
         "id": str(image.public_id),
         "generation": image.source_reference or None,
@@ -53,6 +52,11 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "trashed_at": moment(image.trashed_at) if image.trashed_at else None,
         "version": image.version,
     }
+
+
+def file_url(image: Image, request: HttpRequest | Request | None = None) -> str:
+    """The address of the original's bytes."""
+    return _absolute(reverse("image-file", args=[str(image.public_id)]), request)
 
 
 def moment(when: datetime) -> str:

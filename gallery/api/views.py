@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import caller, key_of
 from accounts.errors import InvalidInput
 from accounts.keys import granted_scopes
-from gallery import collections, erasure, search, services
+from gallery import collections, erasure, services
 from gallery.api.serializers import (
     ImageChanges,
     ImageFileQuery,
@@ -33,6 +33,7 @@ from gallery.api.serializers import (
 from gallery.delivery import PRIVATE, UNKEPT, find_file, serve_file
 from gallery.imaging import MIME_TYPES
 from gallery.models import Image
+from gallery.order import PLACE_IN_COLLECTION, ByPlace
 from gallery.review.access import is_reviewer
 from gallery.uploads import sent_files
 
@@ -52,7 +53,6 @@ class UploadParser(MultiPartParser):
 class ImageList(APIView):
     required_scopes = {"GET": "read", "POST": "generate"}
     parser_classes = [UploadParser]
-    ordering = "-place"
 
     @property
     def pagination_class(self) -> type[CursorPagination]:
@@ -78,9 +78,15 @@ class ImageList(APIView):
         if "collection" in wanted:
             wanted["collection"] = collections.find(owner=caller(request), public_id=wanted["collection"])
         images = rows.with_blob().prefetch_related("collections").matching(**wanted)
-        place = search.PLACE_IN_COLLECTION if "collection" in wanted else "pk"
-        images = search.narrow(images, owner_id=caller(request).pk, query=query, place=place)
-        page = paginator.paginate_queryset(images, request, view=self) or []
+        order = ByPlace(
+            images=images,
+            owner_id=caller(request).pk,
+            query=query,
+            place=PLACE_IN_COLLECTION if "collection" in wanted else "pk",
+            after=wanted.get("created_after"),
+            before=wanted.get("created_before"),
+        )
+        page: list[Image] = paginator.paginate_queryset(order, request, view=self) or []  # type: ignore[arg-type]
         return paginator.get_paginated_response([image_body(image, request) for image in page])
 
     @extend_schema(

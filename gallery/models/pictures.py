@@ -8,17 +8,19 @@ import secrets
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q, Value
+from django.db.models.lookups import GreaterThan, LessThan
 from django.utils import timezone
 
 from accounts.errors import NotFound
 from gallery import storage
 from gallery.clip_containers import ClipFormat
 from gallery.imaging import Format
+from gallery.models.expressions import InIdOrder, Pair, literals
 from gallery.names import mime_type_of_copy
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ SHAPES = ("square", "wide", "tall")
 RATIOS = ("1:1", "16:9", "9:16", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "21:9", "4:1", "1:4", "8:1", "1:8")
 STATES = ("private", "review", "public", "refused")
 SQUARE = 1.02  # a side that is longer than the other by this factor at most still looks square
+# Of the review: conditions of lists, and of the indexes that serve them.
+WAITING = ("pending", "escalated", "reported", "appealed")
+REFUSED = ("rejected", "quarantined")
 MAX_TITLE_CHARS = 200
 MAX_ALT_TEXT_CHARS = 2000
 # Pictures that are no work of their own: of a model's thinking, and brought along as a reference. Known by id only.
@@ -47,6 +52,13 @@ def new_publication_key() -> str:
 def new_published_order() -> int:
     """A number that is larger the later it is made, in microseconds of Unix time, and unique by 12 random bits."""
     return time.time_ns() // 1000 << ORDER_BITS | secrets.randbits(ORDER_BITS)
+
+
+def shape_name(width: int, height: int) -> str:
+    """The one of SHAPES that a picture of so many pixels has."""
+    if width > height * SQUARE:
+        return "wide"
+    return "tall" if height > width * SQUARE else "square"
 
 
 class Blob(models.Model):
@@ -154,39 +166,34 @@ class ImageQuerySet(models.QuerySet["Image"]):
             "visibility": visibility,
             "review_status": review_status,
             "collection_items__collection": collection,
-            "created_at__gt": created_after,
-            "created_at__lt": created_before,
         }
         fitting = self.filter(**{name: value for name, value in lookups.items() if value})
+        if created_after:
+            fitting = fitting.filter(GreaterThan(InIdOrder("created_at"), created_after))
+        if created_before:
+            fitting = fitting.filter(LessThan(InIdOrder("created_at"), created_before))
         return fitting if favourite is None else fitting.filter(is_favourite=favourite)
 
     def in_state(self, state: str) -> "ImageQuerySet":
         """Those that are in a state of STATES, in the words of their owner; any for an empty name."""
-        status = Image.ReviewStatus
         match state:
             case "private":
                 return self.filter(visibility=Image.Visibility.PRIVATE)
             case "review":
-                waiting = (status.PENDING, status.ESCALATED, status.REPORTED, status.APPEALED)
-                return self.filter(review_status__in=waiting)
+                return self.filter(review_status__in=literals(WAITING))
             case "public":
                 return self.public()
             case "refused":
-                return self.filter(review_status__in=(status.REJECTED, status.QUARANTINED))
+                return self.filter(review_status__in=literals(REFUSED))
         return self
 
     def of_shape(self, shape: str) -> "ImageQuerySet":
         """Those whose pixels have a shape of SHAPES; any for an empty name."""
-        match shape:
-            case "square":
-                return self.filter(
-                    blob__width__lte=F("blob__height") * SQUARE, blob__height__lte=F("blob__width") * SQUARE
-                )
-            case "wide":
-                return self.filter(blob__width__gt=F("blob__height") * SQUARE)
-            case "tall":
-                return self.filter(blob__height__gt=F("blob__width") * SQUARE)
-        return self
+        return self.filter(shape=shape) if shape else self
+
+    def trashed_before(self, image: "Image") -> "ImageQuerySet":
+        """Those that come after one of the trash in its order."""
+        return self.filter(LessThan(Pair("trashed_at", "pk"), Pair(Value(image.trashed_at), Value(image.pk))))
 
 
 def _is_public() -> Q:
@@ -226,6 +233,7 @@ class Image(models.Model):
     caption = models.TextField(blank=True)
     model = models.CharField(max_length=100, blank=True)
     aspect_ratio = models.CharField(max_length=10, blank=True)  # as asked
+    shape = models.CharField(max_length=6, blank=True, editable=False)  # of SHAPES, by the pixels of the blob
     image_size = models.CharField(max_length=10, blank=True)  # as asked
     honours_aspect_ratio = models.BooleanField(default=True)
     honours_image_size = models.BooleanField(default=True)
@@ -255,7 +263,7 @@ class Image(models.Model):
             models.Index(fields=["owner", "-id"], condition=Q(trashed_at__isnull=True), name="image_kept_of_owner"),
             models.Index(
                 fields=["owner", "-trashed_at", "-id"],
-                condition=Q(trashed_at__isnull=False),
+                condition=Q(trashed_at__isnull=False, purged_at__isnull=True),
                 name="image_trashed_of_owner",
             ),
             # Asked every few seconds for those that have been there too long.
@@ -274,18 +282,41 @@ class Image(models.Model):
                     "ratio": ["aspect_ratio", "-id"],
                     "seen": ["visibility", "-id"],
                     "review": ["review_status", "-id"],
+                    "shape": ["shape", "-id"],
                     "day": ["-created_at", "-id"],
                 }.items()
             ),
-            models.Index(
-                fields=["owner", "-id"],
-                condition=Q(trashed_at__isnull=True, is_favourite=True),
-                name="image_favourite_of_owner",
+            # Those of which there are few are alone in theirs, so that a picture of none of them costs nothing.
+            *(
+                models.Index(
+                    fields=["owner", "-id"],
+                    condition=condition & Q(trashed_at__isnull=True),
+                    name=f"image_{name}_of_owner",
+                )
+                for name, condition in {
+                    "favourite": Q(is_favourite=True),
+                    "waiting": Q(review_status__in=WAITING),
+                    "refused": Q(review_status__in=REFUSED),
+                }.items()
+            ),
+            # The lists of the public gallery.
+            *(
+                models.Index(
+                    fields=[name, "-published_order"],
+                    condition=Q(published_order__isnull=False),
+                    name=f"image_published_{name}",
+                )
+                for name in ("model", "kind", "shape")
             ),
         ]
 
     def __str__(self) -> str:
         return str(self.public_id)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding and self.blob_id and not self.shape:
+            self.shape = shape_name(self.blob.width, self.blob.height)
+        super().save(*args, **kwargs)
 
     @property
     def is_upload(self) -> bool:

@@ -107,6 +107,10 @@ class Review(models.Model):
                 condition=Q(queued_at__isnull=False),
                 name="review_waiting_by_risk",
             ),
+            models.Index(fields=["id"], condition=Q(queued_at__isnull=False), name="review_waiting_by_age"),
+            models.Index(
+                fields=["source", "id"], condition=Q(queued_at__isnull=False), name="review_waiting_of_source"
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -173,12 +177,17 @@ class Statement(models.Model):
     """What the owner was told about a restriction (statement of reasons): as it was then."""
 
     step = models.OneToOneField(ReviewStep, on_delete=models.PROTECT, related_name="statement")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="statements")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="statements", db_index=False
+    )
     facts = models.TextField()
     money = models.TextField()
     is_detected_automatically = models.BooleanField(default=False)
     source_type = models.CharField(max_length=40)  # as the DSA database names it
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["owner", "-id"], name="statement_of_owner_newest")]
 
     def __str__(self) -> str:
         return f"{self.step_id}"

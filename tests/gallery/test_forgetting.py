@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from gallery import erasure, search, services
 from gallery.models import Image, SearchEntry
+from gallery.order import ByPlace
 from generations import sweeper
 from tests.gallery.pictures import add_image, encode_picture, write_file
 
@@ -67,7 +68,8 @@ def test_however_a_picture_is_purged_its_words_leave_the_file(picture, purge):
 
 def test_the_others_are_found_as_before(alice, picture):
     def found(query):
-        return [image.prompt for image in search.narrow(Image.objects.owned_by(alice), owner_id=alice.pk, query=query)]
+        order = ByPlace(images=Image.objects.owned_by(alice), owner_id=alice.pk, query=query)
+        return [image.prompt for image in order.following(None, 100)]
 
     purge_one(picture)
     for _ in range(2):

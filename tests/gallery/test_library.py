@@ -38,7 +38,7 @@ def fill(alice, facts):
     def make(count, *, day=0, **fields):
         first = add_image(alice, facts)
         created = timezone.now() - timedelta(days=day)
-        wanted = {"prompt": "A fox", "model": first.model, "aspect_ratio": "3:2", **fields}
+        wanted = {"prompt": "A fox", "model": first.model, "aspect_ratio": "3:2", "shape": first.shape, **fields}
         rows = [Image(owner=alice, blob=first.blob, created_at=created, **wanted) for _ in range(count)]
         first.delete()
         made = Image.objects.bulk_create(rows)

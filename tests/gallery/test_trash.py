@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.errors import InvalidInput, NotFound
 from gallery import services
 from gallery.models import Image
-from gallery.views import PAGE
+from gallery.views import TRASH_PAGE
 from tests.gallery.pictures import add_image, encode_picture, write_file
 
 pytestmark = pytest.mark.django_db
@@ -140,15 +140,15 @@ def test_the_trash_lists_my_pictures_the_latest_moved_first_in_pages(browser, al
     foreign = add_image(bob, facts)
     services.trash_image(owner=bob, public_id=foreign.public_id)
     now = timezone.now()
-    moved = [add_image(alice, facts, prompt=f"Number {number}") for number in range(PAGE + 2)]
+    moved = [add_image(alice, facts, prompt=f"Number {number}") for number in range(TRASH_PAGE + 2)]
     for number, each in enumerate(moved):
         # Several of one moment: the order among them must not lose any at the border of a page.
         Image.objects.filter(pk=each.pk).update(trashed_at=now + timedelta(hours=number // 8))
     wanted = [str(each.public_id) for each in reversed(moved)]
     first = browser.get(TRASH)
-    assert [str(tile.id) for _, tile in first.context["images"]] == wanted[:PAGE]
+    assert [str(tile.id) for _, tile in first.context["images"]] == wanted[:TRASH_PAGE]
     second = browser.get(f"{TRASH}?before={first.context['older']}")
-    assert [str(tile.id) for _, tile in second.context["images"]] == wanted[PAGE:]
+    assert [str(tile.id) for _, tile in second.context["images"]] == wanted[TRASH_PAGE:]
     assert second.context["older"] is None
 
 
