@@ -1,0 +1,36 @@
+"""A library of many pictures of a few files, and what a browser tells about scrolling through it."""
+
+from tests.contract.live import Instance
+
+# Layout shifts that no key or click explains, as the browser itself counts them.
+COUNT_SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+COPY = """
+from datetime import timedelta
+import uuid
+from gallery.models import Image
+rows = list(Image.objects.filter(owner__email={email!r}))
+made = []
+for number in range({count}):
+    row = Image.objects.get(pk=rows[number % len(rows)].pk)
+    row.pk, row.public_id = None, uuid.uuid4()
+    row.created_at -= timedelta(hours=number)
+    made.append(row)
+made.reverse()
+Image.objects.bulk_create(made)
+# The first ones have the lowest ids, so they are the oldest.
+Image.objects.filter(pk__in=[row.pk for row in rows]).update(created_at=made[0].created_at - timedelta(hours=1))
+"""
+
+
+def lengthen(site: Instance, email: str, *, pictures: int) -> None:
+    """Copy the rows of somebody's pictures, an hour apart, until there are so many; each has an address of its own."""
+    has = int(site.manage("shell", "--no-imports", "-c", COUNT.format(email=email)))
+    site.manage("shell", "--no-imports", "-c", COPY.format(email=email, count=pictures - has))
+
+
+COUNT = "from gallery.models import Image; print(Image.objects.filter(owner__email={email!r}).count())"
