@@ -25,20 +25,19 @@ MEAN_OF = """async (address) => {
 }"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collector(site):
-    """Somebody with 200 pictures of several shapes, over more than a week."""
+    """Somebody with 200 pictures of several shapes, over more than a week; nothing of it is changed."""
     session = site.account()
     for ratio in ("1:1", "16:9", "2:3", "8:1"):
         body = {"prompt": f"Dunes {ratio}", "aspect_ratio": ratio, "image_size": "0.5K"}
         session.post(f"{site.api}/generations", json=body, headers={"Prefer": "wait=20"}, timeout=30)
-    site.manage("rebuildrenditions")  # what its task may not have come to yet
     lengthen(site, session.email, pictures=PICTURES)
     return session
 
 
 def scroll_to_the_end(page):
-    tiles = page.locator("main .tile")
+    tiles = page.locator("main li.tile")
     page.mouse.move(200, 400)
     for _ in range(120):
         page.mouse.wheel(0, 900)
@@ -56,7 +55,7 @@ def test_scrolling_loads_on_and_nothing_jumps(visit, collector, size):
     page = visitor.page
     page.add_init_script(COUNT_SHIFTS)
     visitor.go("/library/")
-    before = page.locator("main .tile").count()
+    before = page.locator("main li.tile").count()
     scroll_to_the_end(page)
     assert before < PICTURES
     assert page.locator("main h2").count() == len(set(page.locator("main h2").all_text_contents()))
@@ -113,7 +112,7 @@ def test_the_way_back_from_a_picture_leads_to_the_same_tile_at_the_same_height(v
     scroll_to_the_end(page)
     page.evaluate("scrollBy(0, -2500)")
     middle = "document.elementsFromPoint(720, 450).map(each => each.closest('li.tile')).find(Boolean)"
-    page.wait_for_function(f"{middle}?.querySelector('a')")
+    page.wait_for_function(f"() => {middle}?.querySelector('a')")
     tile = page.evaluate(f"{middle}.id")
     before = page.evaluate(f"{middle}.getBoundingClientRect().top")
     page.evaluate(f"{middle}.querySelector('a').click()")
@@ -135,7 +134,7 @@ def test_until_a_picture_has_come_its_blur_stands_in_for_it(visit, collector, th
     may_come, held = threading.Event(), []
     page.route("**/file?variant=*", lambda route: route.continue_() if may_come.is_set() else held.append(route))
     visitor.go("/library/")
-    page.wait_for_function(f"{BACKGROUND}.startsWith('url(\"data:image/png')")
+    page.wait_for_function(f"() => {BACKGROUND}.startsWith('url(\"data:image/png')")
     blur = page.evaluate(MEAN_OF, page.evaluate(f"{BACKGROUND}.slice(5, -2)"))
     address = page.locator("main li.tile img").first.get_attribute("src")
     picture = Image.open(BytesIO(collector.get(f"{visitor.site.url}{address}", timeout=30).content)).convert("RGB")
@@ -144,5 +143,5 @@ def test_until_a_picture_has_come_its_blur_stands_in_for_it(visit, collector, th
     may_come.set()
     for route in held:
         route.continue_()
-    page.wait_for_function(f"{BACKGROUND} === ''")
+    page.wait_for_function(f"() => {BACKGROUND} === ''")
     assert page.evaluate("window.shifts") < MAX_SHIFT
