@@ -65,6 +65,7 @@ def fill_library(owner: User, pictures: int) -> Collection:
             width=width,
             height=height,
             dominant_colour="#336699",
+            thumbhash="3OcRJYB4d3h/iIeHeEh3eIhw+j3A5ghg",
         )
         for number, (width, height) in enumerate(SHAPES)
     ]
