@@ -90,6 +90,7 @@ def fill_library(pictures: int) -> Library:
             width=width,
             height=height,
             dominant_colour="#336699",
+            thumbhash="3OcRJYB4d3h/iIeHeEh3eIhw+j3A5ghg",
         )
         for number, (width, height) in enumerate(SHAPES)
     ]

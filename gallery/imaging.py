@@ -1,7 +1,7 @@
 """Pictures as bytes and pixels: verify what arrives, make the small copies. Pure: no Django, no database.
 
-Everything here may meet hostile bytes. `verify_image` and `make_renditions` decode, so servers call them through
-`gallery.decode_pool`; `decode_base64_to_file` is safe anywhere.
+Everything here may meet hostile bytes. All but `decode_base64_to_file` decodes, so servers call it through
+`gallery.decode_pool`.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ from gallery.containers import (
     read_container,
     sniff_format,
 )
+from gallery.thumbhash import LONG_SIDE as THUMBHASH_SIDE
+from gallery.thumbhash import encode_thumbhash
 
 RECIPE_VERSION = 1  # raised with every change to the bytes of renditions, so that old ones are known and made anew
 
@@ -300,6 +302,16 @@ def make_renditions(source_path: str | os.PathLike[str], targets: Sequence[Rendi
             sha256=hashlib.sha256(encoded).hexdigest(),
         )
     return [made[index] for index in range(len(targets))]
+
+
+def make_thumbhash(source_path: str | os.PathLike[str]) -> str:
+    """The ThumbHash of a picture, upright and in sRGB, as base64. Raises ImageRejected, or OSError."""
+    data = _read(source_path, OUTPUT_LIMITS)
+    image_format, _ = _inspect(data, OUTPUT_LIMITS)
+    with _decoding(), _opened(data, image_format) as image:
+        image.load()
+        small = _standardised(image, _fitted(image.size, THUMBHASH_SIDE))
+        return pybase64.b64encode(encode_thumbhash(small)).decode()
 
 
 def make_upload_copy(

@@ -28,6 +28,7 @@ class PublicPicture:
     width: int
     height: int
     colour: str
+    thumbhash: str
     copies: dict[str, str]
     widths: dict[str, int]
     clip: str
@@ -84,6 +85,7 @@ def _picture(image: Image, copies: dict[str, str], clip: str) -> PublicPicture:
         width=blob.width,
         height=blob.height,
         colour=blob.dominant_colour,
+        thumbhash=image.thumbhash,
         copies=copies,
         widths={name: width_of(image, name) for name in NAMED},
         clip=clip if blob.duration_ms is not None else "",

@@ -12,13 +12,22 @@ from datetime import timedelta
 from typing import cast
 
 import structlog
+from django.db.models import Q
 from django.utils import timezone
 
 from gallery import storage
 from gallery.clip_containers import ClipFormat
 from gallery.decode_pool import DecodePoolError, renderer
 from gallery.errors import PictureUnavailable, RenditionUnavailable
-from gallery.imaging import RECIPE_VERSION, Format, ImageRejected, RenditionFacts, RenditionTarget, make_renditions
+from gallery.imaging import (
+    RECIPE_VERSION,
+    Format,
+    ImageRejected,
+    RenditionFacts,
+    RenditionTarget,
+    make_renditions,
+    make_thumbhash,
+)
 from gallery.models import Blob, Rendition
 
 log = structlog.get_logger(__name__)
@@ -42,14 +51,46 @@ class Wish:
     format: Format | ClipFormat
 
 
-EAGER = (Wish("320", "webp"), Wish("640", "webp"))
+SMALLEST = Wish("320", "webp")
+EAGER = (SMALLEST, Wish("640", "webp"))
 
 
 def make_eager(blob: Blob) -> None:
-    """Make the small copies that are missing or of an older recipe, from one decode. Raises as `get_rendition`."""
-    blob = blob.still
-    if len(_found(blob, EAGER)) < len(EAGER):
-        _ensure(blob, EAGER)
+    """Make the small copies that are missing or of an older recipe, from one decode, and the placeholder from them.
+
+    Raises as `get_rendition`.
+    """
+    if len(_found(blob.still, EAGER)) < len(EAGER):
+        _ensure(blob.still, EAGER)
+    add_thumbhash(blob)
+
+
+def add_thumbhash(blob: Blob) -> None:
+    """Give a blob, and the clips whose poster it is, the placeholder that it lacks.
+
+    It is made from the smallest copy. Without one, or when that fails, the picture has its colour alone until the next
+    run: nothing is refused for the want of a placeholder.
+    """
+    still = blob.still
+    if blob.thumbhash and still.thumbhash:
+        return
+    still.refresh_from_db(fields=["thumbhash"])  # whoever came first has made it
+    still.thumbhash = still.thumbhash or _thumbhash_of(still)
+    if still.thumbhash:
+        lacking = Blob.objects.filter(Q(pk=still.pk) | Q(poster=still), thumbhash="")
+        lacking.update(thumbhash=still.thumbhash)
+
+
+def _thumbhash_of(still: Blob) -> str:
+    smallest = still.renditions.filter(variant=SMALLEST.variant, format=SMALLEST.format).first()
+    if smallest is None:
+        return ""
+    try:
+        with storage.local_copy(smallest.storage_name) as source:
+            return renderer.run(make_thumbhash, str(source))
+    except (ImageRejected, OSError, DecodePoolError) as error:
+        log.warning("thumbhash_not_made", sha256=still.sha256, error=repr(error))
+        return ""
 
 
 def rebuild(blob: Blob) -> int:
@@ -111,13 +152,16 @@ def _ensure(blob: Blob, wishes: Sequence[Wish], make: "Maker | None" = None) -> 
         if not missing:
             return found
         try:
-            return {**found, **_keep(blob, missing, make or _make)}
+            made = _keep(blob, missing, make or _make)
         except (
             OSError,
             DecodePoolError,
         ) as error:  # ours and not the picture's: a full disk, a pool that ended
             log.error("renderer_failed", sha256=blob.sha256, error=repr(error))
             raise RenditionUnavailable(retry_after=POOL_PAUSE_S) from error
+        if SMALLEST in made:
+            add_thumbhash(blob)
+        return {**found, **made}
 
 
 def _keep(blob: Blob, wishes: Sequence[Wish], make: "Maker") -> dict[Wish, Rendition]:

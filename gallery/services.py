@@ -265,7 +265,8 @@ def _clip_blob(facts: VideoFacts, poster: ImageFacts | None) -> Blob:
     if poster is None:
         raise ValueError("A clip is kept with its poster.")
     still = _picture_blob(poster)
-    return _blob(facts, dominant_colour=still.dominant_colour, duration_ms=facts.duration_ms, poster=still)
+    shown = {"dominant_colour": still.dominant_colour, "thumbhash": still.thumbhash}
+    return _blob(facts, **shown, duration_ms=facts.duration_ms, poster=still)
 
 
 def _blob(facts: ImageFacts | VideoFacts, **others: object) -> Blob:

@@ -47,6 +47,7 @@ class Tile:
     width: int
     height: int
     colour: str
+    thumbhash: str
     source: str
     source_set: str
     sizes: str
@@ -138,6 +139,7 @@ def tile_of(image: Image) -> Tile:
         width=blob.width,
         height=blob.height,
         colour=blob.dominant_colour,
+        thumbhash=image.thumbhash,
         source=f"{file_address(image)}?variant=320",
         source_set=source_set(image, "320", "640", "1280") if is_cut else source_set(image, "320", "640"),
         sizes=sizes if is_cut else f"auto, {sizes}",

@@ -80,6 +80,7 @@ class Picture:
     width: int
     height: int
     colour: str
+    thumbhash: str
     source: str
     source_set: str
     honours_aspect_ratio: bool
@@ -353,6 +354,7 @@ def picture_of(image: Image) -> Picture:
         width=blob.width,
         height=blob.height,
         colour=blob.dominant_colour,
+        thumbhash=image.thumbhash,
         source=f"{address}?variant=640",
         source_set=", ".join(copies.values()),
         honours_aspect_ratio=image.honours_aspect_ratio,

@@ -16,7 +16,7 @@ from accounts.api.authentication import caller
 from gallery import sharing
 from gallery.api.review_serializers import StrictBody
 from gallery.api.review_views import IMAGE_ID, Paged, read_body
-from gallery.api.serializers import MomentField, QueryParameters
+from gallery.api.serializers import THUMBHASH_HELP, MomentField, QueryParameters
 from gallery.api.serializers import choice as choice_field
 from gallery.api.serializers import moment as moment_text
 from gallery.models import SHAPES, Image, ShareLink
@@ -47,6 +47,7 @@ class PublishedSerializer(serializers.Serializer[PublicPicture]):
     width = serializers.IntegerField(help_text="Pixels of the original.")
     height = serializers.IntegerField(help_text="Pixels of the original.")
     dominant_colour = serializers.RegexField(r"^#[0-9a-f]{6}$", help_text="Stands in while the picture loads.")
+    thumbhash = serializers.CharField(allow_null=True, help_text=THUMBHASH_HELP)
     duration_ms = serializers.IntegerField(allow_null=True)
     kind = serializers.CharField()
     title = serializers.CharField(allow_blank=True)
@@ -68,6 +69,7 @@ def published_body(picture: PublicPicture, title: str, request: Request) -> dict
         "width": picture.width,
         "height": picture.height,
         "dominant_colour": picture.colour,
+        "thumbhash": picture.thumbhash or None,
         "duration_ms": picture.duration_ms,
         "kind": picture.kind,
         "title": title,

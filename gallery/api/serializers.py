@@ -17,6 +17,10 @@ from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Image
 from gallery.renditions import LONG_SIDES, ORIGINAL, VARIANTS
 from gallery.video import MIME_TYPES as CLIP_MIME_TYPES
 
+THUMBHASH_HELP = (
+    "A blur of the picture in at most 25 bytes (ThumbHash), as base64; null until it is made with the thumbnails."
+)
+
 
 def image_body(image: Image, request: HttpRequest | Request | None = None) -> dict[str, Any]:
     """The one JSON form of an image, as ImageSerializer describes it; reads `image.blob` and `image.collections`.
@@ -36,6 +40,7 @@ def image_body(image: Image, request: HttpRequest | Request | None = None) -> di
         "duration_ms": blob.duration_ms,
         "sha256": blob.sha256,
         "dominant_colour": blob.dominant_colour,
+        "thumbhash": image.thumbhash or None,
         "kind": image.kind,
         "title": image.title,
         "alt_text": image.alt_text,
@@ -86,6 +91,7 @@ class ImageSerializer(serializers.Serializer[Image]):
     duration_ms = serializers.IntegerField(allow_null=True, help_text="Of a clip; null for a picture.")
     sha256 = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="Of the original's bytes.")
     dominant_colour = serializers.RegexField(r"^#[0-9a-f]{6}$", help_text="Stands in while the picture loads.")
+    thumbhash = serializers.CharField(allow_null=True, help_text=THUMBHASH_HELP)
     kind = serializers.CharField()
     title = serializers.CharField(allow_blank=True)
     alt_text = serializers.CharField(allow_blank=True)

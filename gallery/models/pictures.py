@@ -71,6 +71,8 @@ class Blob(models.Model):
     height = models.PositiveIntegerField()
     has_c2pa = models.BooleanField(default=False)
     dominant_colour = models.CharField(max_length=7)
+    # The placeholder in base64 (thumbhash.py), made with the small copies; of a clip that of its poster.
+    thumbhash = models.CharField(max_length=36, blank=True)
     # Of a clip only: its length, and the still picture of it, from which all its copies are made.
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     poster = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="clips")
@@ -336,6 +338,11 @@ class Image(models.Model):
             and self.visibility != self.Visibility.PRIVATE
             and self.trashed_at is None
         )
+
+    @property
+    def thumbhash(self) -> str:
+        """The placeholder of its blob, empty until there is one, and where the picture itself is shut away."""
+        return "" if self.review_status == self.ReviewStatus.QUARANTINED else self.blob.thumbhash
 
     @property
     def published_at(self) -> datetime | None:

@@ -1,6 +1,7 @@
 // The library by keyboard, choosing several pictures, moving to the trash with undo, and coming back to the same place.
 
 import { csrfToken, toast } from "./app.js";
+import { keepWhole } from "./shelf.js";
 
 const shelf = document.getElementById("shelf");
 
@@ -17,7 +18,7 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) filters?.reset(); // back on a page whose address has other filters than were chosen last
 });
 
-// Leaving for a picture: the address remembers where we were, so that Back shows the page around it.
+// Leaving for a picture: the address remembers where we were, so that Back shows the page around it, at the same height.
 shelf?.addEventListener("click", (event) => {
   const tile = event.target.closest(".tile");
   if (!tile || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -27,11 +28,13 @@ shelf?.addEventListener("click", (event) => {
   address.searchParams.set("at", tile.id.slice(2));
   address.hash = tile.id;
   history.scrollRestoration = "manual"; // the browser's own would be pixels of a page that was longer
-  history.replaceState(history.state, "", address);
+  history.replaceState({ ...history.state, top: tile.getBoundingClientRect().top }, "", address);
 });
 if (location.hash.startsWith("#t-")) {
   const tile = document.getElementById(location.hash.slice(1));
-  tile?.scrollIntoView({ block: "center" });
+  const top = history.state?.top;
+  if (tile && top !== undefined) scrollBy({ top: tile.getBoundingClientRect().top - top, behavior: "instant" });
+  else tile?.scrollIntoView({ block: "center" });
   linkOf(tile)?.focus({ preventScroll: true });
 }
 
@@ -165,6 +168,7 @@ function showChosen() {
   if (count) bar.dataset.count = count;
   else delete bar.dataset.count;
   shelf?.classList.toggle("is-picking", count > 0);
+  if (shelf) keepWhole(count > 0);
 }
 
 /** Tick or untick a box, or all from the last one to this one. */

@@ -168,10 +168,10 @@ def test_a_copy_of_an_older_recipe_is_made_anew_by_the_command(published, strang
     clip = published()
     stranger.get(address_of(clip))
     call_command("rebuildrenditions")
-    assert capsys.readouterr().out.startswith("2 copies made; 0 pictures failed")  # of the poster
+    assert capsys.readouterr().out.startswith("2 copies and 1 placeholders made; 0 pictures failed")  # of the poster
     old = Rendition.objects.get(format="mp4").storage_name
     monkeypatch.setattr(renditions, "RECIPE_VERSION", 2)
     call_command("rebuildrenditions")
-    assert capsys.readouterr().out.startswith("3 copies made; 0 pictures failed")
+    assert capsys.readouterr().out.startswith("3 copies and 0 placeholders made; 0 pictures failed")
     row = Rendition.objects.get(format="mp4")
     assert (row.recipe, storage.size_of(old), storage.size_of(row.storage_name)) == (2, None, row.byte_size)

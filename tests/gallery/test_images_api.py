@@ -93,6 +93,7 @@ def test_an_image_is_what_the_contract_says(api, image):
         "duration_ms": None,
         "sha256": DIGEST,
         "dominant_colour": image.blob.dominant_colour,
+        "thumbhash": None,
         "kind": "image",
         "title": "",
         "alt_text": "A yellow disc.",

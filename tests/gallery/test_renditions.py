@@ -1,5 +1,6 @@
 """Copies of an original: made once, from one decode, smaller and never larger, without the original's metadata."""
 
+import base64
 import hashlib
 from datetime import timedelta
 
@@ -8,10 +9,12 @@ from django.utils import timezone
 from PIL import Image as Picture
 
 from gallery import renditions, storage, tasks
+from gallery.decode_pool import DecodePoolError
 from gallery.errors import PictureUnavailable, RenditionUnavailable
-from gallery.imaging import ImageRejected
+from gallery.imaging import SHRINK_FILTER, ImageRejected, make_renditions, make_thumbhash
 from gallery.models import Blob, Rendition
 from gallery.renditions import Wish, get_rendition, make_eager
+from gallery.thumbhash import encode_thumbhash
 from tests.gallery.pictures import C2PA_CHUNK, encode_picture, keep_image, make_user, with_c2pa
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +33,10 @@ def decodes(monkeypatch):
     calls: list[list[tuple[int | None, str]]] = []
     run = renditions.renderer.run
 
-    def count(function, source, targets):
-        calls.append([(target.long_side, target.format) for target in targets])
-        return run(function, source, targets)
+    def count(function, source, *targets):
+        if function is make_renditions:
+            calls.append([(target.long_side, target.format) for target in targets[0]])
+        return run(function, source, *targets)
 
     monkeypatch.setattr(renditions.renderer, "run", count)
     return calls
@@ -66,6 +70,37 @@ def test_the_task_twice_decodes_once(blob, decodes):
 def test_the_task_for_a_blob_that_is_gone_does_nothing(blob, decodes):
     tasks.make_renditions(blob.pk + 1)
     assert decodes == []
+
+
+def test_the_placeholder_is_made_with_them_and_once(blob, monkeypatch):
+    functions = []
+    run = renditions.renderer.run
+    monkeypatch.setattr(
+        renditions.renderer, "run", lambda function, *args: functions.append(function) or run(function, *args)
+    )
+    get_rendition(blob, Wish("320", "webp"))
+    tasks.make_renditions(blob.pk)
+    assert functions == [make_renditions, make_thumbhash]
+    stored = Blob.objects.get(pk=blob.pk)
+    assert base64.b64decode(stored.thumbhash, validate=True) == encode_thumbhash(
+        open_copy(get_rendition(stored, Wish("320", "webp"))).resize((32, 16), SHRINK_FILTER, reducing_gap=1.5)
+    )
+
+
+def test_without_its_placeholder_a_picture_is_shown_all_the_same(blob, monkeypatch):
+    run = renditions.renderer.run
+
+    def refuse(function, *args):
+        if function is make_thumbhash:
+            raise DecodePoolError("no child")
+        return run(function, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(renditions.renderer, "run", refuse)
+        assert get_rendition(blob, Wish("320", "webp")).width == 320
+    assert Blob.objects.get(pk=blob.pk).thumbhash == ""
+    tasks.make_renditions(blob.pk)
+    assert Blob.objects.get(pk=blob.pk).thumbhash
 
 
 def test_the_row_tells_what_is_on_disk(settings, blob):

@@ -355,16 +355,44 @@ def test_verbs_are_refused_to_all_but_their_own(world):
     assert (world.image.title, world.image.alt_text) == ("", "A picture.")
 
 
-def test_no_list_names_a_picture_to_those_who_may_not_see_it(world):
-    """Every address without a name in it, for somebody else and for nobody: neither the picture nor its prompt."""
-    image = world.image
-    secrets = [str(image.public_id), image.blob.sha256, image.publication_key, PROMPT, world.token]
-    lists = {"/gallery/", "/api/v1/gallery", "/"}  # of what is public, without prompts
-    paths = {
+def paths_without_names() -> set[str]:
+    return {
         "/" + address.pattern.replace("^", "").replace("/?$", "").replace("$", "")
         for address in addresses()
         if not re.search(r"[<(*\[]", address.pattern) and not address.pattern.startswith(("admin/", "accounts/"))
     }
+
+
+def test_a_placeholder_is_shown_only_where_the_picture_would_be(world):
+    """A blur is a picture too: nobody reads it who may not have the bytes, and the desk never sends it."""
+    thumbhash = world.image.thumbhash
+    assert len(thumbhash) == 32
+    paths = {world.path_to(address) for address in named_things() if address.name in READS}
+    paths |= {world.path_to(address) for address in named_things() if DESK.get(address.name) == "get"}
+    lists = {path for path in paths_without_names() if not path.startswith(("/docs", "/account", "/status"))}
+    readers = {}
+    for state in (*FEW, State("rejected", "public"), State("approved", "public", is_trashed=True)):
+        world.enter(state)
+        for who, client in world.clients.items():
+            for path in sorted(paths | (lists if who in ("owner", "reviewer") else set())):
+                response = client.get(path)
+                text = "" if response.streaming else response.content.decode(errors="replace")
+                response.close()
+                if thumbhash in text:
+                    readers.setdefault((who, state), set()).add(path)
+    assert {reader for reader in readers if not (bytes_of(*reader) or everybody(*reader))} == set()
+    assert not any(path.startswith(("/review", "/api/v1/review")) for seen in readers.values() for path in seen)
+    own = {reverse("gallery:library"), reverse("generations:history"), "/api/v1/images"}
+    assert readers["owner", State("none", "private")] >= own
+    assert readers["anonymous", State("approved", "public")] >= {f"/gallery/{world.image.public_id}/"}
+
+
+def test_no_list_names_a_picture_to_those_who_may_not_see_it(world):
+    """Every address without a name in it, for somebody else and for nobody: no picture, no prompt, no placeholder."""
+    image = world.image
+    secrets = [str(image.public_id), image.blob.sha256, image.publication_key, PROMPT, world.token, image.thumbhash]
+    lists = {"/gallery/", "/api/v1/gallery", "/"}  # of what is public, without prompts
+    paths = paths_without_names()
     assert lists <= paths
     for state in (State("approved", "public"), State("approved", "unlisted"), State("pending", "public")):
         world.enter(state)
@@ -376,7 +404,7 @@ def test_no_list_names_a_picture_to_those_who_may_not_see_it(world):
                     continue
                 text = response.content.decode(errors="replace")
                 named = [secret for secret in secrets if secret in text]
-                may = [str(image.public_id), image.publication_key]
+                may = [str(image.public_id), image.publication_key, image.thumbhash]
                 is_front = path != "/" or who == "anonymous"
                 expected = may if path in lists and is_front and state == State("approved", "public") else []
                 assert named == expected, (path, who, state)

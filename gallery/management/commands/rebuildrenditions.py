@@ -13,12 +13,13 @@ BATCH = 200
 
 class Command(BaseCommand):
     help = (
-        "Make the small copies that are missing, and anew those of an older recipe. May be interrupted: the next run"
-        " goes on where this one ended. A picture that could not be rendered is left alone for a quarter of an hour."
+        "Make the small copies and placeholders that are missing, and copies of an older recipe anew. May be"
+        " interrupted: the next run goes on where this one ended. A picture that could not be rendered is left alone"
+        " for a quarter of an hour."
     )
 
     def handle(self, *args: object, **options: object) -> None:
-        made = failed = resting = 0
+        made = placeholders = failed = resting = 0
         shown = Exists(Image.objects.filter(blob=OuterRef("pk")).exclude(kind="upload"))
         is_poster = Exists(Blob.objects.filter(poster=OuterRef("pk")))
         stills = Blob.objects.filter(shown | is_poster, poster=None).order_by("pk")
@@ -28,10 +29,16 @@ class Command(BaseCommand):
                 resting += 1
                 continue
             try:
+                lacks_placeholder = not blob.thumbhash
                 made += renditions.rebuild(blob) if blob.duration_ms is None else clip_copies.rebuild(blob)
+                renditions.add_thumbhash(blob)
+                placeholders += lacks_placeholder and bool(blob.thumbhash)
             except ServiceError as error:
                 failed += 1
                 self.stderr.write(f"{blob.storage_name}: {error.message} ({error.code})")
-        self.stdout.write(f"{made} copies made; {failed} pictures failed, {resting} are left alone for a while.")
+        self.stdout.write(
+            f"{made} copies and {placeholders} placeholders made;"
+            f" {failed} pictures failed, {resting} are left alone for a while."
+        )
         if failed:
             raise CommandError("Some copies could not be made; run it again later.", returncode=1)
