@@ -18,7 +18,15 @@ from gallery import storage
 from gallery.clip_containers import ClipFormat
 from gallery.decode_pool import DecodePoolError, renderer
 from gallery.errors import PictureUnavailable, RenditionUnavailable
-from gallery.imaging import RECIPE_VERSION, Format, ImageRejected, RenditionFacts, RenditionTarget, make_renditions
+from gallery.imaging import (
+    RECIPE_VERSION,
+    Format,
+    ImageRejected,
+    RenditionFacts,
+    RenditionTarget,
+    hash_picture,
+    make_renditions,
+)
 from gallery.models import Blob, Rendition
 
 log = structlog.get_logger(__name__)
@@ -64,6 +72,15 @@ def rebuild(blob: Blob) -> int:
     if missing:
         _ensure(blob, missing)
     return len(missing)
+
+
+def hash_still(blob: Blob) -> None:
+    """Tell what a picture looks like that was kept before that was asked. Raises RenditionUnavailable and
+    PictureUnavailable."""
+    _refuse_if_failed_lately(blob)
+    with blaming(blob), storage.local_copy(blob.storage_name) as source:
+        blob.perceptual_hash = renderer.run(hash_picture, str(source))
+    Blob.objects.filter(pk=blob.pk).update(perceptual_hash=blob.perceptual_hash)
 
 
 def get_rendition(blob: Blob, wish: Wish) -> Rendition:

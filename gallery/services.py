@@ -258,7 +258,7 @@ def _check_words(changes: dict[str, str]) -> None:
 
 
 def _picture_blob(facts: ImageFacts) -> Blob:
-    return _blob(facts, dominant_colour=facts.dominant_colour)
+    return _blob(facts, dominant_colour=facts.dominant_colour, perceptual_hash=facts.perceptual_hash)
 
 
 def _clip_blob(facts: VideoFacts, poster: ImageFacts | None) -> Blob:

@@ -17,6 +17,7 @@ from gallery.models.pictures import (
     new_publication_key,
     new_published_order,
 )
+from gallery.models.resemblance import Resemblance
 from gallery.models.review import (
     MAX_APPEAL_CHARS,
     MAX_NOTE_CHARS,
@@ -55,6 +56,7 @@ __all__ = [
     "Reason",
     "Rendition",
     "Report",
+    "Resemblance",
     "Reveal",
     "Review",
     "ReviewStep",
