@@ -128,7 +128,7 @@ def quote(
     """
     catalog.askable_model(spec.model)
     trial.check_wish(user, spec)
-    check_brought(user, spec)
+    check_brought(user, spec, is_kept=False)
     find_parent(user, spec, named=parent)
     check_carried(spec)
     now = timezone.now()

@@ -259,6 +259,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     catalog.askable_model(spec.model)
     trial.check_wish(user, spec)
     verdict = admit(spec.texts())  # by the rules of today
+    check_brought(user, spec)
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     check_carried(spec)
     _refuse_while_away(spec)

@@ -30,7 +30,7 @@ from gallery.models.review import (
     ReviewStep,
     Statement,
 )
-from gallery.models.screening import Rule
+from gallery.models.screening import PictureHit, Rule
 from gallery.models.search import SearchEntry
 from gallery.models.sharing import ShareLink
 
@@ -53,6 +53,7 @@ __all__ = [
     "Image",
     "ImageQuerySet",
     "Notice",
+    "PictureHit",
     "Reason",
     "Rendition",
     "Report",

@@ -15,7 +15,8 @@ from django.utils import timezone
 from accounts.errors import NotFound
 from accounts.models import User
 from gallery.models import Blob, Image, Resemblance, Review, ReviewerSettings, ReviewStep
-from gallery.perceptual import BANDS, MAX_DISTANCE, bands_of, distance, near_bands
+from gallery.models.resemblance import BANDS
+from gallery.perceptual import MAX_DISTANCE, bands_of
 
 Status = Image.ReviewStatus
 CANDIDATES = 200  # of those that were decided and of those that wait: the latest, and those that wait longest
@@ -49,7 +50,7 @@ def note(review: Review, image: Image) -> Resemblance | None:
     if blob is None:
         return None
     hash = blob.still.perceptual_hash or ""
-    bands = dict(zip(_names(), bands_of(hash) if hash else [None] * BANDS, strict=True))
+    bands = dict(zip(BANDS, bands_of(hash) if hash else [None] * len(BANDS), strict=True))
     values = {"sha256": blob.sha256, "perceptual_hash": hash, **bands}
     row, _ = Resemblance.objects.update_or_create(review=review, defaults=values)
     return row
@@ -60,22 +61,6 @@ def renew(blob: Blob) -> None:
     shown = Q(image__blob=blob) | Q(image__blob__poster=blob)
     for review in Review.objects.filter(shown).select_related("image__blob__poster"):
         note(review, review.image)
-
-
-def near(sha256: str, hash: str) -> QuerySet[Resemblance]:
-    """Those of the same bytes, and candidates for looking like it: `distance_to` tells which of them do."""
-    same = Q(sha256=sha256)
-    if hash:
-        for name, band in zip(_names(), bands_of(hash), strict=True):
-            same |= Q(**{f"{name}__in": near_bands(band)})
-    return Resemblance.objects.filter(same)
-
-
-def distance_to(row: Resemblance, sha256: str, hash: str) -> int | None:
-    """How far away it is in bits, 0 for the same bytes, None for what has nothing to compare."""
-    if row.sha256 == sha256:
-        return 0
-    return distance(row.perceptual_hash, hash) if hash and row.perceptual_hash else None
 
 
 def cluster_of(review: Review, reviewer: User, *, avoided: Iterable[str] = (), steps: Iterable[ReviewStep]) -> Cluster:
@@ -90,7 +75,7 @@ def cluster_of(review: Review, reviewer: User, *, avoided: Iterable[str] = (), s
     found = [
         Alike(each.review, far)
         for each in _candidates(row)
-        if (far := distance_to(each, row.sha256, row.perceptual_hash)) is not None and far <= MAX_DISTANCE
+        if (far := each.distance_to(row.sha256, hash=row.perceptual_hash)) is not None and far <= MAX_DISTANCE
     ]
     avoided, proposers = set(avoided), _proposers(review, steps)
     decided = [each for each in found if each.review.queued_at is None and not _is_hidden(each, avoided, proposers)]
@@ -124,10 +109,11 @@ def _candidates(row: Resemblance) -> QuerySet[Resemblance]:
     place = Window(
         RowNumber(), partition_by=F("waits"), order_by=[F("review__decision").desc(nulls_last=True), F("review").asc()]
     )
-    rows = near(row.sha256, row.perceptual_hash).exclude(pk=row.pk).filter(kept, decided | waits)
+    others = Resemblance.objects.near(row.sha256, hash=row.perceptual_hash).exclude(pk=row.pk)
     is_waiting = When(review__queued_at__isnull=False, then=Value(1))
     return (
-        rows.annotate(waits=Case(is_waiting, default=Value(0), output_field=IntegerField()))
+        others.filter(kept, decided | waits)
+        .annotate(waits=Case(is_waiting, default=Value(0), output_field=IntegerField()))
         .annotate(place=place)
         .filter(place__lte=CANDIDATES)
         .select_related("review__image__blob", "review__decision__reason", "review__decision__actor")
@@ -156,7 +142,3 @@ def _may_join(alike: Alike, reviewer: User, avoided: set[str]) -> bool:
 
 def _is_avoided(review: Review, avoided: set[str]) -> bool:
     return any(f"|{code}|" in review.categories for code in avoided)
-
-
-def _names() -> list[str]:
-    return [f"band_{index}" for index in range(BANDS)]

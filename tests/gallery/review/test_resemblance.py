@@ -7,32 +7,17 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageEnhance
 
 from gallery import desk
 from gallery.imaging import verify_image
 from gallery.models import Blob, Image, Resemblance, Review, ReviewerSettings, ReviewStep
 from gallery.perceptual import MAX_DISTANCE, bands_of, distance, hash_of, near_bands
 from gallery.review import owners, resemblance
-from tests.gallery.pictures import add_image, encode_picture, keep_image
+from tests.gallery.pictures import add_image, drawn, encode_picture, keep_image
 from tests.gallery.review.desk import decide, facts, make_pending, make_reviewer, review_of, state_of
 from tests.people import client_with, make_key
 
 pytestmark = pytest.mark.django_db
-
-
-def drawn(seed, *, size=(192, 128), quality=None, brightness=1.0):
-    """A picture of a few shapes by a number; the same number in another size, quality or light is a near duplicate."""
-    canvas = Picture.new("RGB", (768, 512), (40 * seed % 255, 90, 200 - 37 * seed % 200))
-    draw = ImageDraw.Draw(canvas)
-    for step in range(9):
-        number = (seed * 7919 + step * 104729) % 1000003
-        x, y, reach = number % 700, number // 7 % 450, 40 + number % 160
-        draw.ellipse((x, y, x + reach, y + reach), fill=(number % 256, number // 3 % 256, number // 11 % 256))
-    picture = ImageEnhance.Brightness(canvas.resize(size)).enhance(brightness)
-    output = BytesIO()
-    picture.save(output, **({"format": "JPEG", "quality": quality} if quality else {"format": "PNG"}))
-    return output.getvalue()
 
 
 def hash_in(data):
