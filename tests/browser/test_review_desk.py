@@ -128,7 +128,7 @@ def alike(site):
         f"first = Image.objects.get(public_id={answer['images'][0]['id']!r})\n"
         "copies = [first]\n"
         "for index in range(4):\n"
-        "    copies.append(Image.objects.create(owner=first.owner, blob=first.blob, prompt=f'Copy {index}', model=first.model))\n"
+        "    copies.append(Image.objects.create(owner=first.owner, blob=first.blob, prompt=f'Copy {index}'))\n"
         "for image in copies:\n"
         "    Image.objects.filter(pk=image.pk).update(alt_text='A lighthouse.')\n"
         "    owners.request_publication(owner=image.owner, public_id=image.public_id, visibility='public')\n"
