@@ -1,14 +1,17 @@
 """Pictures that look alike: what a hash sees and does not see, what the desk shows of them, one decision over all."""
 
+import pkgutil
+from importlib import import_module
 from io import BytesIO
 from itertools import combinations
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.test import Client
 from PIL import Image as Picture
 
-from gallery import desk
+from gallery import desk, migrations
 from gallery.imaging import verify_image
 from gallery.models import Blob, Image, Resemblance, Review, ReviewerSettings, ReviewStep
 from gallery.perceptual import MAX_DISTANCE, bands_of, distance, hash_of, near_bands
@@ -68,6 +71,16 @@ def test_rebuildrenditions_hashes_what_was_kept_before(alice, tmp_path):
     assert Blob.objects.get(images=image).perceptual_hash == hash
     row = Resemblance.objects.get()
     assert (row.perceptual_hash, row.band_1) == (hash, bands_of(hash)[1])
+
+
+def test_what_was_in_the_review_before_is_known_by_its_bytes_from_the_migration(alice, tmp_path):
+    image = publish(alice, tmp_path, drawn(1))
+    Resemblance.objects.all().delete()
+    (name,) = (module.name for module in pkgutil.iter_modules(migrations.__path__) if "_resemblance" in module.name)
+    import_module(f"gallery.migrations.{name}").add_digests(apps, None)
+    row = Resemblance.objects.get()
+    assert (row.review.image_id, row.sha256, row.perceptual_hash) == (image.pk, image.blob.sha256, "")
+    assert row.band_0 is None
 
 
 # --- What is found -------------------------------------------------------------------------------
@@ -190,6 +203,9 @@ def test_the_desk_shows_what_was_decided_of_the_like_blurred_and_those_that_wait
     )
     assert [(each.id, each.version) for each in exam.waiting] == [(str(waiting.public_id), 1)]
     html = page.content.decode()
+    first_button = html[html.index('<button formaction="') :].partition(">")[0]
+    assert first_button == f'<button formaction="/review/{image.public_id}/claim/" hidden', "Enter presses this one"
+    assert html.index(first_button) < html.index('name="together"')
     assert 'aria-label="Near duplicates already decided" data-grey="on"' in html
     assert f'name="also" value="{waiting.public_id}:1" checked' in html
     assert 'data-key="d"' in html
