@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from accounts.errors import NotFound
 from accounts.readonly_admin import ReadOnlyAdmin
 from gallery import delivery
-from gallery.models import Image
+from gallery.models import Image, PictureHit
 from gallery.review.access import is_reviewer
 
 THUMBNAIL_PX = 72
@@ -82,3 +82,19 @@ class ImageAdmin(ReadOnlyAdmin):
     @admin.display(description="SHA-256")
     def digest(self, image: Image) -> str:
         return image.blob.sha256
+
+
+@admin.register(PictureHit)
+class PictureHitAdmin(ReadOnlyAdmin):
+    """What the picture rules refused: whom they met and like which decision, never the picture that was brought."""
+
+    list_display = ("created_at", "user", "door", "rule", "rule_version", "category", "distance", "known")
+    list_filter = ("category", "door", "rule")
+    list_select_related = ("user", "decision__review__image")
+    search_fields = ("user__email",)
+    fields = list_display
+
+    @admin.display(description="like the picture")
+    def known(self, hit: PictureHit) -> str:
+        """The id of the picture that was refused."""
+        return str(hit.decision.review.image.public_id)

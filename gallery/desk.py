@@ -15,15 +15,18 @@ from django.utils import timezone
 from accounts.errors import NotFound
 from accounts.models import User
 from gallery.models import Appeal, Image, ImageQuerySet, Reason, Report, Review, ReviewerSettings, ReviewStep
-from gallery.review import claims
+from gallery.review import claims, resemblance
 from gallery.review.access import name_of_reviewer
 from gallery.review.exposure import Seat
 from gallery.review.reports import reports_of
+from gallery.review.resemblance import Alike
 from gallery.sources import Source, read
 from gallery.tiles import file_address, name_of, source_set
 
 IN_LIST = 100
 KEYED_REASONS = 8
+SIMILAR = 4  # pictures that look alike and were decided
+TOGETHER = 20  # those that wait and can be decided with one press: no more than were shown
 SOURCES = {
     "request": "Publish request",
     "rule": "Marked by a rule",
@@ -92,6 +95,21 @@ class Past:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """Another picture that looks like the one on the stage; `what` and what follows are empty for one that waits."""
+
+    id: str
+    name: str
+    thumbnail: str
+    version: int
+    distance: int  # in bits of the perceptual hash
+    what: str = ""
+    reason: str = ""
+    actor: str = ""
+    at: datetime | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exam:
     """Everything about the picture on the stage."""
@@ -110,6 +128,9 @@ class Exam:
     hits: list[Hit]
     sources: list[Source]
     past: list[Past]
+    similar: list[Similar]
+    waiting: list[Similar]
+    more_waiting: int
     reports: list[Report]
     appeal: Appeal | None
     reasons: list[Reason]
@@ -179,7 +200,8 @@ def examine(held: Review, seat: Seat) -> Exam:
         raise NotFound
     review, before = steps[0].review, steps[0]
     image = review.image
-    reasons = list(Reason.objects.current())
+    reasons = _reasons.of(before.policy_since)
+    cluster = resemblance.cluster_of(review, seat.reviewer, avoided=seat.settings.avoided, steps=steps)
     is_appealed = image.review_status == Image.ReviewStatus.APPEALED
     now = timezone.now()
     waits_since, due_at = review.queued_at or now, review.due_at or now
@@ -199,6 +221,9 @@ def examine(held: Review, seat: Seat) -> Exam:
         hits=hits_of(review.rule_hits),
         sources=read(image.sources),
         past=_past(review, steps),
+        similar=[similar_of(alike) for alike in cluster.decided[:SIMILAR]],
+        waiting=[similar_of(alike) for alike in cluster.waiting[:TOGETHER]],
+        more_waiting=max(0, len(cluster.waiting) - TOGETHER),
         reports=reports_of(review) if review.source == "report" else [],
         appeal=getattr(review.decision, "appeal", None) if is_appealed else None,
         reasons=reasons[:KEYED_REASONS],
@@ -212,6 +237,41 @@ def examine(held: Review, seat: Seat) -> Exam:
         is_appealed=is_appealed,
         needs_break=seat.needs_break,
     )
+
+
+def similar_of(alike: Alike) -> Similar:
+    """How the desk shows a picture that looks like another one."""
+    review, image = alike.review, alike.review.image
+    decision = review.decision if review.queued_at is None else None
+    return Similar(
+        id=str(image.public_id),
+        name=name_of(image, 60),
+        thumbnail=f"{file_address(image)}?variant=320",
+        version=review.version,
+        distance=alike.distance,
+        what=VERBS.get(decision.verb, decision.verb) if decision else "",
+        reason=decision.reason.label if decision and decision.reason else "",
+        actor=name_of_reviewer(decision.actor) if decision else "",
+        at=decision.created_at if decision else None,
+    )
+
+
+class _CurrentReasons:
+    """The categories, read again when there is a newer row: rows never change, so the latest one tells all."""
+
+    def __init__(self) -> None:
+        self._known: tuple[datetime | None, list[Reason]] = (None, [])
+
+    def of(self, since: datetime | None) -> list[Reason]:
+        """Those of the policy whose latest row was made at this moment."""
+        known_since, reasons = self._known
+        if since is None or since != known_since:
+            reasons = list(Reason.objects.current())
+            self._known = (since, reasons)
+        return reasons
+
+
+_reasons = _CurrentReasons()
 
 
 def mark_hits(prompt: str, rule_hits: Sequence[dict[str, Any]]) -> list[Part]:
@@ -255,7 +315,8 @@ def _steps_of(review: Review) -> list[Any]:
     Read together in one statement: what is shown belongs to the version that the decision will name.
     """
     steps = ReviewStep.objects.filter(review=review).select_related(
-        *("actor", "reason", "review__image__owner", "review__image__blob__poster"), "review__decision__appeal"
+        *("actor", "reason", "review__image__owner", "review__image__blob__poster"),
+        *("review__decision__appeal", "review__resemblance"),
     )
     owned = Image.objects.filter(owner_id=review.image.owner_id)
     status = Image.ReviewStatus
@@ -263,6 +324,7 @@ def _steps_of(review: Review) -> list[Any]:
         steps.annotate(
             owner_approved=_count(owned.filter(review_status=status.APPROVED)),
             owner_refused=_count(owned.filter(review_status=status.REJECTED)),
+            policy_since=Subquery(Reason.objects.order_by("-created_at").values("created_at")[:1]),
         ).order_by("version")
     )
 

@@ -22,6 +22,7 @@ from gallery.models import (
     CollectionItem,
     Image,
     Report,
+    Resemblance,
     Review,
     ReviewStep,
     ShareLink,
@@ -227,6 +228,10 @@ def _leave_review(review: Review) -> bool:
 def _erase_words_of_review(image_ids: list[int]) -> None:
     """What was decided, when, by whom and for which reason stays; what anybody wrote about the pictures goes."""
     Review.objects.filter(image__in=image_ids).update(rule_hits=[])
+    # What was refused or shut away is known again when somebody brings it: a digest is not the picture.
+    decided = (Status.REJECTED, Status.APPEALED, Status.QUARANTINED)
+    known = Resemblance.objects.filter(review__image__in=image_ids)
+    known.exclude(review__image__review_status__in=decided).delete()
     steps = ReviewStep.objects.filter(review__image__in=image_ids)
     # The append-only tables admit just this: the triggers compare every other column (gallery/apps.py).
     steps.exclude(Q(note="") & Q(rule_hits=[])).update(note="", rule_hits=[])

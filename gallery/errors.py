@@ -64,6 +64,16 @@ class PromptRejected(ServiceError):
     remedy = "Change the words that are marked and send it again. Nothing was held or charged."
 
 
+class PictureRejected(ServiceError):
+    """A picture that is brought along was refused here for a category that a rule names, or looks like one that was."""
+
+    code = "picture_rejected"
+    status = 422
+    title = "A rule of this site refuses the picture"
+    message = "A rule of this site refuses this picture."
+    remedy = "Use another picture. Nothing was stored, held or charged."
+
+
 class ReviewConflict(Conflict):
     """Somebody was faster; `decided_by` names who, unless the owner asks."""
 

@@ -30,6 +30,7 @@ from gallery.containers import (
     read_container,
     sniff_format,
 )
+from gallery.perceptual import hash_of
 from gallery.thumbhash import LONG_SIDE as THUMBHASH_SIDE
 from gallery.thumbhash import encode_thumbhash
 
@@ -79,7 +80,10 @@ UPLOAD_LIMITS = ImageLimits(max_pixels=24_000_000)
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a verified file is. `mode` is Pillow's name of the pixel format; `dominant_colour` is "#rrggbb"."""
+    """What a verified file is. `mode` is Pillow's name of the pixel format; `dominant_colour` is "#rrggbb".
+
+    `perceptual_hash` (perceptual.py) is None in facts that were written down before there was one.
+    """
 
     format: Format
     mime_type: str
@@ -90,6 +94,7 @@ class ImageFacts:
     has_c2pa: bool
     dominant_colour: str
     mode: str
+    perceptual_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,9 @@ def verify_image(path: str | os.PathLike[str], *, limits: ImageLimits = OUTPUT_L
         image.load()
         if image_format == "png" and _ends_in_zeros(image) and not holds_all_png_pixels(data):
             raise ImageRejected("truncated", "The picture lacks its last rows.")
-        dominant_colour = _dominant_colour(image)
+        small = _small(image)
+        dominant_colour = _dominant_colour(small)
+        perceptual_hash = hash_of(small)
         mode = image.mode
     return ImageFacts(
         format=image_format,
@@ -199,7 +206,17 @@ def verify_image(path: str | os.PathLike[str], *, limits: ImageLimits = OUTPUT_L
         has_c2pa=container.has_c2pa,
         dominant_colour=dominant_colour,
         mode=mode,
+        perceptual_hash=perceptual_hash,
     )
+
+
+def hash_picture(path: str | os.PathLike[str]) -> str:
+    """The perceptual hash of a picture that was kept before there was one. Raises ImageRejected or OSError."""
+    data = _read(path, OUTPUT_LIMITS)
+    image_format, _ = _inspect(data, OUTPUT_LIMITS)
+    with _decoding(), _opened(data, image_format) as image:
+        image.load()
+        return hash_of(_small(image))
 
 
 def _read(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
@@ -256,9 +273,12 @@ def _ends_in_zeros(image: Image.Image) -> bool:
     return not last_rows.tobytes().strip(b"\0")
 
 
-def _dominant_colour(image: Image.Image) -> str:
+def _small(image: Image.Image) -> Image.Image:
+    return _on_white(_to_rgb(_shrunk(_plain(image), _fitted(image.size, 64))))
+
+
+def _dominant_colour(small: Image.Image) -> str:
     """The mean of the most frequent group of similar colours: what stands in while the picture loads."""
-    small = _on_white(_to_rgb(_shrunk(_plain(image), _fitted(image.size, 64))))
     groups = small.quantize(colors=8, method=Image.Quantize.FASTOCTREE)
     counts = cast("list[tuple[int, int]]", groups.getcolors())
     palette = cast("list[int]", groups.getpalette())

@@ -12,6 +12,14 @@ from gallery.review.owners import APPEAL_WITHIN, why_not_appealable
 from gallery.sharing import token_of
 
 Status = Image.ReviewStatus
+# What `publication_of` reads, to be loaded with the picture.
+WITH_REVIEW = (
+    "review__decision__reason",
+    "review__decision__statement",
+    "review__decision__appeal",
+    "review__decision__decision_before__statement",
+    "review__decision__decision_before__reason",
+)
 STATES = {
     Status.PENDING: "In review",
     Status.ESCALATED: "In review",
@@ -68,19 +76,8 @@ def state_of(image: Image) -> str:
 
 
 def publication_of(image: Image) -> Publication:
-    """What the page of one's own picture says about who can see it."""
-    review = (
-        Review.objects.select_related(
-            "image",
-            "decision__reason",
-            "decision__statement",
-            "decision__appeal",
-            "decision__decision_before__statement",
-            "decision__decision_before__reason",
-        )
-        .filter(image=image)
-        .first()
-    )
+    """What the page of one's own picture says about who can see it; no query but for links if it has WITH_REVIEW."""
+    review = getattr(image, "review", None)
     state = state_of(image) or "Private"
     is_asked = image.visibility != Image.Visibility.PRIVATE
     can_change = image.review_status in (Status.NONE, Status.PENDING, Status.ESCALATED, Status.APPROVED)

@@ -17,7 +17,7 @@ from accounts.errors import Conflict, InvalidInput
 from accounts.models import User
 from gallery import publishing, sharing
 from gallery.models import Image
-from gallery.publication import publication_of
+from gallery.publication import WITH_REVIEW, publication_of
 from gallery.review import owners
 from gallery.tiles import name_of, tile_of
 
@@ -30,7 +30,7 @@ LINK_DAYS = (1, 7, 30, 365)
 def publish(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Who sees a picture, with which words, whether with its prompt: the form, and what it sends. Raises NotFound."""
     if request.method != "POST":
-        image = Image.objects.owned_by(request.user).with_blob().get_public(public_id)
+        image = Image.objects.owned_by(request.user).select_related("blob", *WITH_REVIEW).get_public(public_id)
         context = {"image": image, "publication": publication_of(image), "tile": tile_of(image), "name": name_of(image)}
         return render(request, "gallery/publish.html", context)
 

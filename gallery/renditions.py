@@ -25,6 +25,7 @@ from gallery.imaging import (
     ImageRejected,
     RenditionFacts,
     RenditionTarget,
+    hash_picture,
     make_renditions,
     make_thumbhash,
 )
@@ -105,6 +106,15 @@ def rebuild(blob: Blob) -> int:
     if missing:
         _ensure(blob, missing)
     return len(missing)
+
+
+def hash_still(blob: Blob) -> None:
+    """Tell what a picture looks like that was kept before that was asked. Raises RenditionUnavailable and
+    PictureUnavailable."""
+    _refuse_if_failed_lately(blob)
+    with blaming(blob), storage.local_copy(blob.storage_name) as source:
+        blob.perceptual_hash = renderer.run(hash_picture, str(source))
+    Blob.objects.filter(pk=blob.pk).update(perceptual_hash=blob.perceptual_hash)
 
 
 def get_rendition(blob: Blob, wish: Wish) -> Rendition:

@@ -1,5 +1,6 @@
 """Pages of the reviewers: the desk with its verbs, its settings and the figures; others do not find them."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, cast
@@ -19,11 +20,13 @@ from accounts.models import User
 from gallery import desk
 from gallery.models import MAX_NOTE_CHARS, Reason, Review
 from gallery.review import claims, decisions, exposure, figures
+from gallery.review.decisions import Item, Result
 from gallery.review.exposure import Seat
 
 SKIPPED = "review_skipped"  # in the session: pictures that were put off, the latest last
 MAX_SKIPPED = 50
 UNDOABLE = "review_undo"  # in the session: the decision that the next page offers to take back
+ALSO = re.compile(r"(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}):(?P<version>[0-9]{1,9})")
 View = Callable[..., HttpResponseBase]
 
 
@@ -112,7 +115,9 @@ def _only_appeals(request: HttpRequest) -> bool:
 @for_reviewers
 @require_POST
 def decide(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
-    """Approve, refuse, send on or quarantine; then the next picture."""
+    """Approve, refuse, send on or quarantine; then the next picture. With `together` also those like it, as chosen."""
+    if "together" in request.POST:
+        return _decide_together(request, seat, public_id)
     verb = request.POST.get("verb", "")
     if verb not in decisions.OUTCOMES:
         raise InvalidInput.of("verb", "There is no such decision.")
@@ -128,6 +133,45 @@ def decide(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
         return JsonResponse({"version": step.version})
     request.session[UNDOABLE] = [str(public_id), step.version, desk.VERBS[verb]]
     return redirect("gallery:review")
+
+
+def _decide_together(request: HttpRequest, seat: Seat, public_id: UUID) -> HttpResponse:
+    """One decision over the picture on the stage and the ticked ones of those that look like it, each on its own."""
+    verb = request.POST["together"]
+    results = decisions.decide_many(
+        verb=verb,
+        reviewer=seat.reviewer,
+        items=[Item(image_id=public_id, version=_version(request)), *_also(request)],
+        reason=request.POST.get("reason", "") if verb == "reject" else "",
+        note=request.POST.get("note", ""),
+    )
+    if _is_part(request):
+        return JsonResponse({"results": [_result_body(result) for result in results]})
+    done = [result for result in results if result.error is None]
+    if done:
+        messages.success(request, f"{desk.VERBS[verb]}: {len(done)} of {len(results)}.")
+    for message in dict.fromkeys(result.error.message for result in results if result.error):
+        messages.error(request, message)
+    return redirect("gallery:review")
+
+
+def _also(request: HttpRequest) -> list[Item]:
+    """The ticked ones: each an id and the version that was looked at. Raises InvalidInput."""
+    items = []
+    for text in request.POST.getlist("also"):
+        found = ALSO.fullmatch(text)
+        if found is None:
+            raise InvalidInput.of("also", "A picture is named by its id and the version that was looked at.")
+        items.append(Item(image_id=UUID(found["id"]), version=int(found["version"])))
+    return items
+
+
+def _result_body(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.image_id,
+        "version": result.step.version if result.step else None,
+        "error": result.error.message if result.error else None,
+    }
 
 
 @for_reviewers

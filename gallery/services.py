@@ -1,5 +1,6 @@
 """The verbs of the gallery: bytes are kept first, and then the picture that shows them, in the caller's transaction."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from gallery.imaging import (
 )
 from gallery.models import MAX_ALT_TEXT_CHARS, MAX_TITLE_CHARS, Blob, Garbage, Image
 from gallery.review.owners import note_new_words
+from gallery.screening.pictures import Brought, admit_pictures
 from gallery.screening.rules import admit
 from gallery.sources import keepable
 from gallery.video import VideoFacts
@@ -131,12 +133,14 @@ def forget_sources(images: Iterable[int]) -> None:
     Image.objects.filter(pk__in=images).exclude(sources=[]).update(sources=[])
 
 
-def add_upload(*, owner: User, file: File) -> Image:
+def add_upload(*, owner: User, file: File, field: str = "file") -> Image:
     """Keep a picture that `owner` has sent, to be looked at by a model; it is in no list, and it costs nothing.
 
+    `field` is how a refusal calls it.
+
     What is kept is a new copy of its pixels, upright and in sRGB: nothing of its metadata, no place where it was taken.
-    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, QuotaExceeded, InvalidInput,
-    StorageUnavailable and AccountNeeded.
+    Precondition: no open transaction. Raises UploadTooLarge, UploadNotAPicture, PictureRejected, QuotaExceeded,
+    InvalidInput, StorageUnavailable and AccountNeeded.
     """
     refuse_guest(owner, "Without an account nothing is uploaded.")
     if (file.size or 0) > UPLOAD_LIMITS.max_bytes:
@@ -144,13 +148,18 @@ def add_upload(*, owner: User, file: File) -> Image:
     standing = quotas.standing_of(owner)
     quotas.check_storage(standing=standing)  # so that nothing is decoded for whoever has no room at all
     with storage.staged() as sent, storage.staged() as copy:
+        digest = hashlib.sha256()
         with sent.open("xb") as writer:
             for chunk in file.chunks():
+                digest.update(chunk)
                 writer.write(chunk)
         try:
             facts = verifier.run(make_upload_copy, sent, copy, limits=UPLOAD_LIMITS)
         except ImageRejected as error:
-            raise _refusal_of(error) from error
+            raise _refusal_of(error, field) from error
+        sha256s = (digest.hexdigest(), facts.sha256)
+        brought = Brought(field=field, sha256s=sha256s, hash=facts.perceptual_hash or "")
+        admit_pictures(user=owner, brought=[brought], door="upload")
         # Counted before a byte is kept: of many uploads at once those that find no room leave nothing behind.
         hold = quotas.reserve_storage(standing=standing, byte_size=facts.byte_size)
         try:
@@ -169,12 +178,12 @@ def add_upload(*, owner: User, file: File) -> Image:
             raise
 
 
-def _refusal_of(error: ImageRejected) -> ServiceError:
+def _refusal_of(error: ImageRejected, field: str) -> ServiceError:
     match error.reason:
         case "too_large":
             return UploadTooLarge(error.detail)
         case "truncated":
-            return InvalidInput.of("file", error.detail)
+            return InvalidInput.of(field, error.detail)
     return UploadNotAPicture(error.detail)
 
 
@@ -258,7 +267,7 @@ def _check_words(changes: dict[str, str]) -> None:
 
 
 def _picture_blob(facts: ImageFacts) -> Blob:
-    return _blob(facts, dominant_colour=facts.dominant_colour)
+    return _blob(facts, dominant_colour=facts.dominant_colour, perceptual_hash=facts.perceptual_hash)
 
 
 def _clip_blob(facts: VideoFacts, poster: ImageFacts | None) -> Blob:

@@ -122,7 +122,8 @@ def _key(key: ApiKey) -> dict[str, Any]:
 
 
 def _generations(user: User, summary: Summary) -> Iterator[dict[str, Any]]:
-    rows = Generation.objects.filter(user=user).select_related("api_key", "reused_from").order_by("pk")
+    own = Generation.objects.filter(user=user).with_ancestry()
+    rows = own.select_related("api_key", "reused_from").order_by("pk")
     for generation in rows.prefetch_related("attempts", "outputs__image").iterator(chunk_size=BATCH):
         summary.generations += 1
         yield {
@@ -137,6 +138,7 @@ def _generations(user: User, summary: Summary) -> Iterator[dict[str, Any]]:
             "text": generation.text,
             "error_code": generation.error_code or None,
             "error_detail": generation.error_detail or None,
+            "parent": generation.parent_public_id,
             "reused_from": generation.reused_from.public_id if generation.reused_from else None,
             "quoted": format_usd(generation.quoted_micros),
             "charged": format_usd(generation.charged_micros),

@@ -7,6 +7,8 @@ from accounts.errors import FieldError, InvalidInput
 from accounts.models import User
 from gallery import storage
 from gallery.models import Image
+from gallery.screening.pictures import Brought as Looked
+from gallery.screening.pictures import admit_pictures
 from generations.models import Generation, Output
 from generations.providers.base import NOTHING, Brought
 from generations.spec import GenerationSpec
@@ -27,10 +29,11 @@ class _Step:
     output: Output
 
 
-def check_brought(user: User, spec: GenerationSpec) -> None:
-    """Refuse, before anything is held, pictures that are not the user's own or weigh more than a request may carry.
+def check_brought(user: User, spec: GenerationSpec, *, is_kept: bool = True) -> None:
+    """Refuse, before anything is held, pictures that are not the user's own, weigh more than a request may carry, or
+    are refused by a picture rule; the hit of such a rule is kept unless `is_kept` is off.
 
-    Raises InvalidInput naming the field.
+    Raises InvalidInput and PictureRejected naming the field. Precondition: no open transaction.
     """
     wanted = [*spec.references, *([spec.edit_of] if spec.edit_of else [])]
     if not wanted:
@@ -44,12 +47,19 @@ def check_brought(user: User, spec: GenerationSpec) -> None:
     ]
     if problems:
         raise InvalidInput(problems[0].message, errors=tuple(problems))
-    weight = sum(_weight(image) for image in images.values()) + sum(
-        _weight(step.output.image) for step in _steps(user, spec)[1:]
-    )
+    earlier = [step.output.image for step in _steps(user, spec)[1:]]
+    weight = sum(_weight(image) for image in [*images.values(), *earlier])
     if weight > MAX_INPUT_BYTES:
         message = f"These pictures weigh {weight // 1_000_000} MB as they are sent; {MAX_INPUT_BYTES // 1_000_000} fit."
         raise InvalidInput.of("references", message)
+    fields = dict.fromkeys(spec.references, "references") | {str(spec.edit_of): "edit_of"}
+    brought = [_looked_at(image, fields[public_id]) for public_id, image in images.items()]
+    brought += [_looked_at(image, "edit_of") for image in earlier]
+    admit_pictures(user=user, brought=brought, door="reference", is_kept=is_kept)
+
+
+def _looked_at(image: Image, field: str) -> Looked:
+    return Looked(field=field, sha256s=(image.blob.sha256,), hash=image.blob.still.perceptual_hash or "")
 
 
 def pack(user: User, spec: GenerationSpec, *, user_token: str = "") -> Brought:

@@ -17,7 +17,14 @@ from generations.catalog import Model
 from generations.errors import RetiredModel, UnknownModel
 from generations.models import Generation
 from generations.providers.current import kinds_of
-from generations.spec import MAX_PROMPT_CHARS, MAX_STYLE_CHARS, GenerationSpec, canonical_json, parse_create_body
+from generations.spec import (
+    MAX_PROMPT_CHARS,
+    MAX_STYLE_CHARS,
+    CreateBody,
+    GenerationSpec,
+    canonical_json,
+    parse_create_body,
+)
 
 # A draft is kept in the session: more than anybody can send, and less than would hurt the database.
 MAX_DRAFT_CHARS = 2 * MAX_PROMPT_CHARS
@@ -35,6 +42,7 @@ LABELS = {
     "thinking": "Thinking",
     "include_thoughts": "Show thoughts",
     "edit_of": "The picture that is worked on",
+    "parent": "What it was begun from",
 }
 # Fields that stand in a form several times; in an address also joined by commas.
 LISTS = {"styles": "Styles", "references": "Reference pictures"}
@@ -66,6 +74,7 @@ class Composer:
     thinking: str = "off"
     include_thoughts: str = ""
     edit_of: str = ""
+    parent: str = ""
     styles: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     token: str = field(default_factory=new_token)
@@ -81,7 +90,7 @@ class Composer:
 
     @classmethod
     def from_generation(cls, generation: Generation, *, with_prompt: bool = True) -> Self:
-        """The wish of an earlier job, to be changed and sent again."""
+        """The wish of an earlier job, to be changed and sent again; with its prompt it is begun from that job."""
         spec = GenerationSpec.from_canonical(generation.spec)
         return cls(
             prompt=spec.prompt if with_prompt else "",
@@ -96,6 +105,7 @@ class Composer:
             thinking=spec.thinking or "off",
             include_thoughts="1" if spec.include_thoughts else "",
             edit_of=(spec.edit_of or "") if with_prompt else "",
+            parent=str(generation.public_id) if with_prompt else "",
             styles=spec.styles if with_prompt else (),
             references=spec.references if with_prompt else (),
         )
@@ -135,12 +145,18 @@ class Composer:
         return replace(self, prompt=texts.get("prompt", self.prompt), styles=styles)
 
     def spec(self) -> GenerationSpec:
+        """The wish without what it was begun from. Raises InvalidInput as `wish` does."""
+        return self.wish().spec
+
+    def wish(self) -> CreateBody:
         """The wish, through the same parse as a REST body. Raises InvalidInput with the fields in people's words."""
         body: dict[str, object] = {"prompt": self.prompt, "model": self.model, "aspect_ratio": self.aspect_ratio}
+        if self.parent:
+            body["parent"] = self.parent
         if self.kind != "image":
             # Nothing else is offered for a clip: the form hides what belongs to a picture.
             body["kind"] = self.kind
-            return parse_create_body(body, default_image_size=settings.DEFAULT_IMAGE_SIZE).spec
+            return parse_create_body(body, default_image_size=settings.DEFAULT_IMAGE_SIZE)
         if self.image_size:
             body["image_size"] = self.image_size
         body["modalities"] = self.modalities.split(",")
@@ -159,7 +175,7 @@ class Composer:
             body["references"] = list(self.references)
         if self.edit_of:
             body["edit_of"] = self.edit_of
-        return parse_create_body(body, default_image_size=settings.DEFAULT_IMAGE_SIZE).spec
+        return parse_create_body(body, default_image_size=settings.DEFAULT_IMAGE_SIZE)
 
     @property
     def wanted_styles(self) -> tuple[str, ...]:
@@ -175,7 +191,8 @@ class Composer:
 
     def idempotency_key(self, spec: GenerationSpec) -> str:
         """The same form with the same wish is one job; when the wish was changed, an old form makes a new one."""
-        digest = hashlib.sha256(canonical_json(spec.canonical()).encode()).hexdigest()
+        document = spec.canonical() | ({"parent": self.parent} if self.parent else {})
+        digest = hashlib.sha256(canonical_json(document).encode()).hexdigest()
         return f"web:{self.token}:{digest[:32]}"
 
     def draft(self) -> dict[str, str | list[str]]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 
@@ -61,8 +61,9 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         q: str = "",
+        family: uuid.UUID | None = None,
     ) -> "GenerationQuerySet":
-        """Those that fit every filter that is given."""
+        """Those that fit every filter that is given; a family is named by the generation that it began with."""
         wanted = {
             "status": status,
             "model": model,
@@ -71,7 +72,17 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             "created_at__lt": created_before,
             "prompt__icontains": q,
         }
-        return self.filter(**{lookup: value for lookup, value in wanted.items() if value})
+        fitting = self.filter(**{lookup: value for lookup, value in wanted.items() if value})
+        return fitting.filter(Q(public_id=family) | Q(family__public_id=family)) if family else fitting
+
+    def with_ancestry(self) -> "GenerationQuerySet":
+        """Each with the public ids of what it was begun from, and of what its family began with; None for itself."""
+        kept_parent = models.When(parent_image__purged_at=None, then=F("parent_image__public_id"))
+        return self.annotate(
+            parent_public_id=F("parent__public_id"),
+            parent_image_public_id=models.Case(kept_parent, output_field=models.UUIDField()),
+            family_public_id=F("family__public_id"),
+        )
 
     def for_api(self) -> "GenerationQuerySet":
         """With all that an answer shows, in a constant number of queries."""
@@ -83,7 +94,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         )
         reused = models.Prefetch("reused_from__outputs", outputs)
         previews = models.Prefetch("attempts__previews", DraftPreview.objects.defer("content"))
-        rows = self.with_place()
+        rows = self.with_place().with_ancestry()
         return rows.prefetch_related("attempts", evidence, previews, models.Prefetch("outputs", outputs), reused)
 
 
@@ -117,6 +128,12 @@ class Generation(models.Model):
 
     # The one that this one shows the pictures of, if it was asked for again with reuse; it moves no money of its own.
     reused_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="reused_by")
+    # What it was begun from, and the generation that the whole family began with (parents.py); none is its own.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    parent_image = models.ForeignKey(
+        "gallery.Image", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    family = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="descendants")
     hold = models.ForeignKey("accounts.Transfer", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     price = models.ForeignKey("accounts.Price", on_delete=models.PROTECT, related_name="+")
     quoted_micros = models.BigIntegerField()
@@ -137,6 +154,11 @@ class Generation(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = GenerationQuerySet.as_manager()
+
+    # There with `with_ancestry`.
+    parent_public_id: uuid.UUID | None
+    parent_image_public_id: uuid.UUID | None
+    family_public_id: uuid.UUID | None
 
     class Meta:
         ordering = ["-id"]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Window
@@ -32,6 +33,7 @@ from generations import catalog, reusing, trial
 from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
 from generations.models import Generation, Status
+from generations.parents import find_parent
 from generations.providers import breaker
 from generations.providers.current import check_carried, providers_for
 from generations.running import count_running
@@ -115,6 +117,7 @@ def quote(
     spec: GenerationSpec,
     api_key: ApiKey | None = None,
     reuse: bool = False,
+    parent: UUID | None = None,
     look_for_earlier: bool = True,
     ignore_case: bool = False,
 ) -> Quote:
@@ -126,7 +129,8 @@ def quote(
     """
     catalog.askable_model(spec.model)
     trial.check_wish(user, spec)
-    check_brought(user, spec)
+    check_brought(user, spec, is_kept=False)
+    find_parent(user, spec, named=parent)
     check_carried(spec)
     now = timezone.now()
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)

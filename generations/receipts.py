@@ -114,13 +114,18 @@ def cost_of(output: Output, moves: Iterable[Transfer]) -> Cost:
     """One picture's part of what its job moved; a draft of the model's thinking costs nothing."""
     moves = list(moves)
     capture = next((move for move in moves if move.kind == Transfer.Kind.POST), None)
-    if capture is None or capture.price is None or output.is_draft:
+    if capture is None or capture.price is None:
         return Cost(charged=0, refunded=0)
-    pictures = capture.amount_micros // capture.price.amount_micros  # a capture is for whole pictures
     refunded = sum(move.amount_micros for move in moves if move.refunds_id == capture.pk)
-    return Cost(
-        charged=_part(capture.amount_micros, pictures, output.index), refunded=_part(refunded, pictures, output.index)
-    )
+    return part_of(output, captured=capture.amount_micros, refunded=refunded, price=capture.price.amount_micros)
+
+
+def part_of(output: Output, *, captured: int, refunded: int, price: int | None) -> Cost:
+    """One picture's part of a capture at this price and of what was given back of it; amounts in micro-USD."""
+    if not captured or not price or output.is_draft:
+        return Cost(charged=0, refunded=0)
+    pictures = captured // price  # a capture is for whole pictures
+    return Cost(charged=_part(captured, pictures, output.index), refunded=_part(refunded, pictures, output.index))
 
 
 def _part(total: int, pictures: int, index: int) -> int:

@@ -16,6 +16,7 @@ from accounts.models import ApiKey, User
 from gallery.models import Image
 from generations import events
 from generations.models import Generation, GenerationQuerySet, Status
+from generations.parents import Parent, columns_of
 from generations.spec import GenerationSpec
 
 # What was refused or shut away is not given out once more, also while an appeal against that is open.
@@ -60,6 +61,7 @@ def answer(
     spec: GenerationSpec,
     source: str,
     api_key: ApiKey | None,
+    parent: Parent | None,
     rule_hits: list[dict[str, Any]],
     remember: Callable[[Generation], None],
 ) -> Generation | None:
@@ -80,7 +82,7 @@ def answer(
             return None
         if origin.is_terminal and not _has_all(Generation.objects.filter(pk=origin.pk), spec).exists():
             return None  # its picture was refused or thrown away at this very moment
-        generation = _write(origin, spec, source, api_key, rule_hits)
+        generation = _write(origin, spec, source, api_key, parent, rule_hits)
         refuse_closed(user)
         remember(generation)
         transaction.on_commit(lambda: events.publish(generation.pk))
@@ -88,7 +90,12 @@ def answer(
 
 
 def _write(
-    origin: Generation, spec: GenerationSpec, source: str, api_key: ApiKey | None, rule_hits: list[dict[str, Any]]
+    origin: Generation,
+    spec: GenerationSpec,
+    source: str,
+    api_key: ApiKey | None,
+    parent: Parent | None,
+    rule_hits: list[dict[str, Any]],
 ) -> Generation:
     now = timezone.now()
     is_there = origin.status == Status.SUCCEEDED
@@ -107,6 +114,7 @@ def _write(
         stage="done" if is_there else "sharing",
         text=origin.text,
         reused_from=origin,
+        **columns_of(parent),
         price_id=origin.price_id,
         quoted_micros=0,
         quota_window=origin.quota_window,

@@ -35,7 +35,9 @@ class RuleForm(forms.ModelForm):
             "code": "Small letters, digits and underscores; it stays for ever.",
             "body": "Words: one in a line; word* is a beginning, *part* is anything that holds it, # begins a note. "
             "Close words: two such lists, and between them a line ~ 8. A pattern of RE2 reads the text in small "
-            "letters, without accents and look-alikes. Personal data: iban, card, email, national_id or phone.",
+            "letters, without accents and look-alikes. Personal data: iban, card, email, national_id or phone. Refused "
+            "pictures: a line ~ 4, in how many of 64 bits what is brought along may differ from one that was refused "
+            "for the category; no prompt is looked at.",
             "action": "Allow: what lies inside a find is no hit of another rule. Flag: it goes on, and reviewers see "
             "it. Block: it is refused.",
             "risk": "0 to 100: how early a reviewer sees a picture that it has marked; 70 and more is high risk.",

@@ -24,6 +24,7 @@ from generations.brought import check_brought
 from generations.errors import QueueFull, UpstreamUnavailable
 from generations.leases import LeaseLost
 from generations.models import Generation, IdempotencyKey, Status
+from generations.parents import Parent, columns_of, find_parent
 from generations.providers import breaker
 from generations.providers.current import check_carried, providers_for
 from generations.running import count_running
@@ -53,14 +54,18 @@ def submit(
     api_key: ApiKey | None = None,
     idempotency_key: str = "",
     reuse: bool = False,
+    parent: UUID | None = None,
 ) -> Submission:
     """Queue a wish: quota, hold and job in one transaction, or nothing at all.
 
     With `reuse` an identical wish of the same user that has its pictures, or is making them, answers instead, and
-    nothing is charged. Raises PromptRejected, AccountNeeded, InsufficientCredit, KeyBudgetExceeded, QuotaExceeded,
-    ConcurrencyLimit, QueueFull, UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch.
+    nothing is charged. `parent` is the generation or the picture that it was begun from.
+
+    Raises PromptRejected, AccountNeeded, InsufficientCredit, KeyBudgetExceeded, QuotaExceeded, ConcurrencyLimit,
+    QueueFull, UpstreamUnavailable, PriceUnknown, RetiredModel, IdempotencyMismatch, and InvalidInput for pictures and
+    parents that are not the user's.
     """
-    body = spec.canonical() | ({"reuse": "auto"} if reuse else {})
+    body = spec.canonical() | ({"reuse": "auto"} if reuse else {}) | ({"parent": str(parent)} if parent else {})
     fingerprint = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def remember(generation: Generation) -> None:
@@ -84,7 +89,13 @@ def submit(
             return None
         try:
             reused = reusing.answer(
-                user=user, spec=spec, source=source, api_key=api_key, rule_hits=verdict.kept(), remember=remember
+                user=user,
+                spec=spec,
+                source=source,
+                api_key=api_key,
+                parent=begun_from,
+                rule_hits=verdict.kept(),
+                remember=remember,
             )
         except IntegrityError:  # the same key was sent twice at once, and the other request was first
             return find_replay()
@@ -97,6 +108,7 @@ def submit(
         return replay
     # Here every door comes through, and before any transaction: SQLite's write lock must not wait for it.
     verdict = admit(spec.texts())
+    begun_from = find_parent(user, spec, named=parent)
     for _ in range(SUBMIT_TRIES):
         if answer := find_answer():
             return answer
@@ -109,7 +121,7 @@ def submit(
         try:
             standing = _entitle(user, api_key)
             with transaction.atomic():
-                generation, limits = _insert(standing, spec, source, price, verdict, is_answered)
+                generation, limits = _insert(standing, spec, source, price, verdict, begun_from, is_answered)
                 remember(generation)
                 transaction.on_commit(lambda pk=generation.pk: run_generation.delay(pk))  # type: ignore[misc]
             return Submission(generation=generation, limits=limits)
@@ -149,6 +161,7 @@ def _insert(
     source: str,
     price: Price,
     verdict: Verdict,
+    parent: Parent | None,
     is_repeated: Callable[[], bool],
 ) -> tuple[Generation, tuple[quotas.LimitState, ...]]:
     now = timezone.now()
@@ -172,6 +185,7 @@ def _insert(
         rule_hits=verdict.kept(),
         fingerprint=spec.fingerprint,
         likeness=spec.likeness,
+        **columns_of(parent),
         price=price,
         quoted_micros=price.amount_micros * spec.count,
         quota_window=taken.day,
@@ -246,6 +260,7 @@ def retry(*, user: User, public_id: UUID | str, api_key: ApiKey | None = None) -
     catalog.askable_model(spec.model)
     trial.check_wish(user, spec)
     verdict = admit(spec.texts())  # by the rules of today
+    check_brought(user, spec)
     price = ledger.current_price(model=spec.model, size=spec.image_size, unit=spec.kind)
     check_carried(spec)
     _refuse_while_away(spec)

@@ -131,20 +131,23 @@ class GenerationSpec:
 class CreateBody:
     """A create request: the wish, and the envelope that is no part of it. `client_id` is an idempotency key.
 
-    With `reuse` an earlier identical wish may answer.
+    With `reuse` an earlier identical wish may answer; `parent` is the generation or the picture it was begun from.
     """
 
     spec: GenerationSpec
     client_id: uuid.UUID | None
+    parent: uuid.UUID | None = None
     reuse: bool = False
 
 
 def parse_create_body(body: object, *, default_image_size: str) -> CreateBody:
-    """A wish with its envelope (`client_id`, `reuse`); InvalidInput names every field that is wrong, all at once."""
+    """A wish with its envelope (`client_id`, `parent`, `reuse`); InvalidInput names every field that is wrong."""
     reader = _Reader(body)
-    client_id = reader.read_client_id()
+    client_id = reader.read_uuid("client_id")
+    parent = reader.read_uuid("parent")
     reuse = reader.read_reuse()
-    return CreateBody(spec=reader.finish(reader.read_spec(default_image_size)), client_id=client_id, reuse=reuse)
+    spec = reader.finish(reader.read_spec(default_image_size))
+    return CreateBody(spec=spec, client_id=client_id, parent=parent, reuse=reuse)
 
 
 def _texts_in(path: str, value: object) -> Iterator[tuple[str, str]]:
@@ -276,15 +279,15 @@ class _Reader:
         names = ", ".join(dict.fromkeys(problem.field for problem in problems))
         raise InvalidInput(f"Several fields are not valid: {names}.", errors=problems)
 
-    def read_client_id(self) -> uuid.UUID | None:
-        self.known.append("client_id")
-        value = self.body.get("client_id")
+    def read_uuid(self, name: str) -> uuid.UUID | None:
+        self.known.append(name)
+        value = self.body.get(name)
         if value is None or isinstance(value, uuid.UUID):
             return value
         try:
             return uuid.UUID(value)
         except (ValueError, TypeError, AttributeError):
-            self.refuse("client_id", f"client_id {shown(value)} is not valid; allowed: a UUID or null.")
+            self.refuse(name, f"{name} {shown(value)} is not valid; allowed: a UUID or null.")
             return None
 
     def read_reuse(self) -> bool:

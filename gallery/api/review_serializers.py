@@ -11,7 +11,9 @@ from gallery import sources
 from gallery.api.serializers import QueryParameters, file_url
 from gallery.models import MAX_APPEAL_CHARS, MAX_NOTE_CHARS, Image, Review, Statement
 from gallery.review import statements
+from gallery.review.access import name_of_reviewer
 from gallery.review.owners import PUBLISHABLE
+from gallery.review.resemblance import Alike
 
 
 class StrictBody(serializers.Serializer[dict[str, Any]]):
@@ -149,6 +151,42 @@ class ReviewSerializer(serializers.Serializer[Review]):
         child=serializers.DictField(), help_text="Pages that a search found for it, `uri` and `name`; third-party text."
     )
     url = serializers.URLField(help_text="The original's bytes; answers are not to be kept.")
+
+
+class SimilarSerializer(serializers.Serializer[Any]):
+    """A picture of the review that looks like another one."""
+
+    id = serializers.UUIDField()
+    version = serializers.IntegerField(help_text="To be sent with a decision.")
+    distance = serializers.IntegerField(help_text="In how many of 64 bits they differ; 0 for the same bytes too.")
+    review_status = serializers.ChoiceField(Image.ReviewStatus.values)
+    reason = serializers.CharField(allow_null=True, help_text="The code of the category, of a refusal.")
+    decided_by = serializers.CharField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+    url = serializers.URLField()
+
+
+class ClusterSerializer(serializers.Serializer[Any]):
+    """What looks like a picture: decided the nearest first, waiting the longest first, with their versions."""
+
+    decided = SimilarSerializer(many=True)
+    waiting = SimilarSerializer(many=True)
+
+
+def similar_body(alike: Alike, request: Any) -> dict[str, Any]:
+    """As SimilarSerializer describes it."""
+    review, image = alike.review, alike.review.image
+    decision = review.decision if review.queued_at is None else None
+    return {
+        "id": str(image.public_id),
+        "version": review.version,
+        "distance": alike.distance,
+        "review_status": image.review_status,
+        "reason": decision.reason.code if decision and decision.reason else None,
+        "decided_by": name_of_reviewer(decision.actor) if decision else None,
+        "decided_at": moment(decision.created_at) if decision else None,
+        "url": file_url(image, request),
+    }
 
 
 class BulkResultSerializer(serializers.Serializer[dict[str, Any]]):

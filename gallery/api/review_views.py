@@ -23,6 +23,7 @@ from gallery.api.review_serializers import (
     BulkBody,
     BulkResultSerializer,
     ClaimBody,
+    ClusterSerializer,
     PublishBody,
     QueueQuery,
     RejectBody,
@@ -31,11 +32,12 @@ from gallery.api.review_serializers import (
     StatementOfReasonsSerializer,
     VersionBody,
     review_body,
+    similar_body,
     statement_body,
 )
 from gallery.api.serializers import ImageSerializer, image_body
 from gallery.models import Image, Review
-from gallery.review import claims, decisions, owners, reports, statements
+from gallery.review import claims, decisions, owners, reports, resemblance, statements
 from gallery.review.access import is_reviewer
 from gallery.review.decisions import Item
 
@@ -180,6 +182,22 @@ class ReviewQueue(ReviewerView):
 
 def _error_body(error: ServiceError | None) -> dict[str, Any] | None:
     return None if error is None else {**error.facts, "code": error.code, "detail": error.message}
+
+
+class ReviewSimilar(ReviewerView):
+    @extend_schema(operation_id="review_similar", parameters=[IMAGE_ID], responses=ClusterSerializer)
+    def get(self, request: Request, image_id: str) -> Response:
+        """What looks like an image of the review: what was decided, and what waits and can be decided with it.
+
+        At most 200 of each. For one that two people must decide, nothing that the first of them has decided.
+        """
+        cluster = resemblance.cluster_for(self.reviewer(request), image_id)
+        return Response(
+            {
+                "decided": [similar_body(alike, request) for alike in cluster.decided],
+                "waiting": [similar_body(alike, request) for alike in cluster.waiting],
+            }
+        )
 
 
 class ReviewClaim(ReviewerView):

@@ -28,6 +28,7 @@ urlpatterns = [
     re_path(r"^gallery/?$", public_views.Gallery.as_view(), name="gallery"),
     re_path(r"^statements/?$", review_views.StatementList.as_view(), name="statements"),
     re_path(r"^review/?$", review_views.ReviewQueue.as_view(), name="review"),
+    re_path(rf"^review/{ID}/similar/?$", review_views.ReviewSimilar.as_view(), name="review-similar"),
     re_path(rf"^review/{ID}/claim/?$", review_views.ReviewClaim.as_view(), name="review-claim"),
     re_path(rf"^review/{ID}/approve/?$", review_views.ReviewApprove.as_view(), name="review-approve"),
     re_path(rf"^review/{ID}/reject/?$", review_views.ReviewReject.as_view(), name="review-reject"),

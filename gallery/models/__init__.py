@@ -17,6 +17,7 @@ from gallery.models.pictures import (
     new_publication_key,
     new_published_order,
 )
+from gallery.models.resemblance import Resemblance
 from gallery.models.review import (
     MAX_APPEAL_CHARS,
     MAX_NOTE_CHARS,
@@ -29,7 +30,7 @@ from gallery.models.review import (
     ReviewStep,
     Statement,
 )
-from gallery.models.screening import Rule
+from gallery.models.screening import PictureHit, Rule
 from gallery.models.search import SearchEntry
 from gallery.models.sharing import ShareLink
 
@@ -52,9 +53,11 @@ __all__ = [
     "Image",
     "ImageQuerySet",
     "Notice",
+    "PictureHit",
     "Reason",
     "Rendition",
     "Report",
+    "Resemblance",
     "Reveal",
     "Review",
     "ReviewStep",

@@ -73,6 +73,8 @@ class Blob(models.Model):
     dominant_colour = models.CharField(max_length=7)
     # The placeholder in base64 (thumbhash.py), made with the small copies; of a clip that of its poster.
     thumbhash = models.CharField(max_length=36, blank=True)
+    # What a picture looks like (perceptual.py); empty for one tone, null for a clip and until rebuildrenditions came.
+    perceptual_hash = models.CharField(max_length=16, null=True, blank=True)
     # Of a clip only: its length, and the still picture of it, from which all its copies are made.
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     poster = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="clips")

@@ -29,6 +29,7 @@ class Rule(models.Model):
         NEAR = "near", "close words"
         PATTERN = "pattern", "pattern"
         DETECTOR = "detector", "personal data"
+        PICTURE = "picture", "pictures that were refused"
 
     class Action(models.TextChoices):
         ALLOW = "allow", "allow"
@@ -62,3 +63,22 @@ class Rule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} v{self.version}"
+
+
+class PictureHit(models.Model):
+    """A picture rule refused what somebody brought along. Nothing of the picture is kept, only like which decision."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="picture_hits")
+    door = models.CharField(max_length=10)  # upload, reference
+    rule = models.CharField(max_length=40)
+    rule_version = models.PositiveIntegerField()
+    category = models.CharField(max_length=30)  # the code of a Reason
+    decision = models.ForeignKey("gallery.ReviewStep", on_delete=models.PROTECT, related_name="picture_hits")
+    distance = models.PositiveSmallIntegerField()  # in bits of the perceptual hash; 0 for the same bytes too
+    created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.rule} v{self.rule_version}, {self.door}"

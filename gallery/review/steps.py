@@ -17,6 +17,7 @@ from accounts.models import User
 from gallery.errors import ReviewConflict
 from gallery.models import Image, Reason, Review, ReviewStep, new_publication_key, new_published_order
 from gallery.models.review import HIGH_RISK
+from gallery.review import resemblance
 from gallery.review.access import name_of_reviewer
 
 Status = Image.ReviewStatus
@@ -75,7 +76,9 @@ def get_review(image_id: UUID | str) -> Review:
 
 def enter(image: Image) -> Review:
     """The review of this picture, made at its first step; two at once find the same row."""
-    review, _ = Review.objects.get_or_create(image=image)
+    review, is_new = Review.objects.get_or_create(image=image)
+    if is_new:
+        resemblance.note(review, image)
     # Read together in one statement: the status belongs to the version.
     return Review.objects.select_related("image", "decision__reason").get(pk=review.pk)
 

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import re2
 
 from accounts.errors import InvalidInput
+from gallery.perceptual import MAX_DISTANCE as MAX_PICTURE_DISTANCE
 from gallery.screening.folding import fold
 from gallery.screening.personal import DETECTORS
 
-KINDS = ("words", "near", "pattern", "detector")
+KINDS = ("words", "near", "pattern", "detector", "picture")
 ACTIONS = ("allow", "flag", "block")
 MAX_WORDS = 2000
 MAX_WORD_CHARS = 60
@@ -64,6 +65,8 @@ def check_body(kind: str, body: str) -> None:
         case "detector":
             if body not in DETECTORS:
                 raise InvalidInput.of("body", f"There is no detector {body[:40]!r}; there are {', '.join(DETECTORS)}.")
+        case "picture":
+            picture_distance_of(body)
         case _:
             raise InvalidInput.of("kind", f"A rule is one of {', '.join(KINDS)}.")
 
@@ -91,6 +94,15 @@ def near_of(body: str) -> tuple[list[str], list[str], int]:
     _check_words(left)
     _check_words(right)
     return left, right, int(parts[1])
+
+
+def picture_distance_of(body: str) -> int:
+    """In how many of 64 bits a picture may differ from a refused one: a line such as ~ 4. Raises InvalidInput."""
+    found = _DISTANCE.fullmatch(body.strip())
+    if found is None or int(found[1]) > MAX_PICTURE_DISTANCE:
+        message = f"A line such as ~ 4: in how many bits of 64 the pictures may differ, 0 to {MAX_PICTURE_DISTANCE}."
+        raise InvalidInput.of("body", message)
+    return int(found[1])
 
 
 def words_of(body: str) -> list[str]:

@@ -158,6 +158,8 @@ def check_wording(wording: Wording) -> None:
         raise InvalidInput.of("category", f"There is no category {wording.category!r}; there are {', '.join(known)}.")
     if not 0 <= wording.risk <= MAX_RISK:
         raise InvalidInput.of("risk", f"A risk is a whole number from 0 to {MAX_RISK}.")
+    if wording.kind == "picture" and wording.action != "block":
+        raise InvalidInput.of("action", "A rule about pictures blocks, or is switched off.")
     check_body(wording.kind, wording.body)
 
 

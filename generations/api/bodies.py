@@ -68,6 +68,8 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         ],
         "error": _error(generation),
         "source": generation.source,
+        "parent": _parent(generation),
+        "family": str(generation.family_public_id or generation.public_id),
         "reused_from": str(generation.reused_from.public_id) if generation.reused_from else None,
         "created_at": _moment(generation.created_at),
         "started_at": _moment(generation.started_at),
@@ -76,6 +78,13 @@ def _body(generation: Generation, estimate: Estimate, request: HttpRequest | Non
         "version": generation.version,
         "links": _links(generation, request),
     }
+
+
+def _parent(generation: Generation) -> dict[str, str | None] | None:
+    if generation.parent_public_id is None:
+        return None
+    image = generation.parent_image_public_id
+    return {"generation": str(generation.parent_public_id), "image": str(image) if image else None}
 
 
 def _preview(generation: Generation, preview: DraftPreview, request: HttpRequest | None) -> dict[str, Any]:

@@ -126,7 +126,9 @@ class QuoteCreate(APIView):
     def post(self, request: Request) -> Response:
         """What a create with this body would cost, leave and use up, and why it would be refused; creates nothing."""
         wish = parse_create_body(request.data, default_image_size=settings.DEFAULT_IMAGE_SIZE)
-        quote = quotes.quote(user=caller(request), api_key=key_of(request), spec=wish.spec, reuse=wish.reuse)
+        quote = quotes.quote(
+            user=caller(request), api_key=key_of(request), spec=wish.spec, reuse=wish.reuse, parent=wish.parent
+        )
         headers = quotas.rate_headers([effect.state for effect in quote.effects])
         return Response(quote_body(quote), headers=headers | {"Cache-Control": "no-store"})
 

@@ -38,6 +38,11 @@ class GenerationRequestSerializer(serializers.Serializer):
         required=False, allow_null=True, help_text="The id of a picture of yours to work on further."
     )
     seed = serializers.IntegerField(required=False, allow_null=True)
+    parent = serializers.UUIDField(  # type: ignore[assignment]
+        required=False,
+        allow_null=True,
+        help_text="The id of a generation or a picture of yours that this was begun from; without it, edit_of's.",
+    )
     reuse = serializers.ChoiceField(
         ["never", "auto"],
         required=False,
@@ -56,6 +61,7 @@ class GenerationListQuery(QueryParameters):
     created_after = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     created_before = MomentField(required=False, help_text="ISO 8601 with a zone; exclusive.")
     q = serializers.CharField(max_length=200, required=False, help_text="Text that the prompt contains, in any case.")
+    family = serializers.UUIDField(required=False, help_text="The id of the generation that the family began with.")
 
     def validate_model(self, value: str) -> str:
         return catalog.get_model(value).id
@@ -113,6 +119,11 @@ class LinksSerializer(serializers.Serializer):
         return {"self": serializers.URLField(), **super().get_fields()}
 
 
+class ParentSerializer(serializers.Serializer):
+    generation = serializers.UUIDField()
+    image = serializers.UUIDField(allow_null=True, help_text="None when no one picture was meant, or it was purged.")
+
+
 class GenerationSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(["queued", "running", "succeeded", "failed", "canceled"])
@@ -137,6 +148,8 @@ class GenerationSerializer(serializers.Serializer):
     attempts = AttemptSerializer(many=True)
     error = GenerationErrorSerializer(allow_null=True)
     source = serializers.ChoiceField(["web", "rest", "gemini", "openai", "cli"])  # type: ignore[assignment]
+    parent = ParentSerializer(allow_null=True, help_text="What it was begun from.")
+    family = serializers.UUIDField(help_text="The generation that all began with that go back to one another.")
     reused_from = serializers.UUIDField(allow_null=True)
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)

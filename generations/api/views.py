@@ -80,6 +80,7 @@ class GenerationList(APIView):
             api_key=key_of(request),
             idempotency_key=key,
             reuse=wish.reuse,
+            parent=wish.parent,
         )
         generation = services.get(user=caller(request), public_id=submission.generation.public_id)
         body = generation_body(generation, request)

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
@@ -20,10 +19,9 @@ from accounts.models import User
 from accounts.templatetags.plantain import duration
 from gallery.imaging import MIME_TYPES
 from gallery.models import HIDDEN_KINDS, Image
-from gallery.publication import publication_of
+from gallery.publication import WITH_REVIEW, publication_of
 from gallery.renditions import LONG_SIDES
 from gallery.tiles import (
-    Tile,
     alt_of,
     clip_of,
     file_address,
@@ -38,8 +36,8 @@ from generations.cards import AttemptLine, attempt_line, model_label
 from generations.models import Attempt, Generation, Output
 from generations.spec import GenerationSpec
 from generations.views.access import person, signed_in
+from generations.views.family import around
 
-BESIDE = 3  # pictures on either side in the strip below
 LONG_PROMPT_CHARS = 260  # what is longer is no heading any more
 SHAPE_TOLERANCE = 0.02
 CLIP_WISH = "2 s"  # in the words that every wish for a clip is sent with
@@ -84,13 +82,13 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """One of the reader's own pictures, also when it is in the trash."""
     user = person(request)
     rows = Image.objects.owned_by(user).select_related(
-        "blob", "output__attempt", "output__generation__hold", "output__generation__price"
+        *("blob", "output__attempt", "output__generation__hold", "output__generation__price"), *WITH_REVIEW
     )
     picture = rows.filter(public_id=public_id).first()
     if picture is None:
         raise Http404
     made_by = picture.output.generation if hasattr(picture, "output") else None
-    newer, older = _beside(user, picture)
+    beside = around(user, picture, made_by)
     name = name_of(picture)
     prompt_is_heading = not picture.title and 0 < len(picture.prompt) <= LONG_PROMPT_CHARS
     context = {
@@ -109,52 +107,19 @@ def image(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "downloads": _downloads(picture),
         "again": _again(picture, made_by),
         "rows": _asked_and_received(picture, made_by),
-        "newer": newer,
-        "older": older,
+        "newer": beside.newer,
+        "older": beside.older,
         "here": tile_of(picture),
         "publication": publication_of(picture) if picture.kind not in HIDDEN_KINDS else None,
         "larger": [] if user.is_guest else _larger(picture, made_by),
         "trash_days": 0 if picture.review_status == Image.ReviewStatus.QUARANTINED else settings.TRASH_DAYS,
-        **_lineage(user, picture, made_by),
+        "made_from": beside.made_from,
+        "looked_at": beside.looked_at,
+        "variations": beside.variations,
+        "family": beside.family,
         **(_receipt(user, picture.output) if made_by else {}),
     }
     return render(request, "generations/image.html", context)
-
-
-def _beside(user: User, picture: Image) -> tuple[list[Tile], list[Tile]]:
-    """Its neighbours in the library, both lists in the library's order: newest first."""
-    own = Image.objects.owned_by(user)
-    kept = (own.uploads() if picture.is_upload else own.listed()).with_blob()
-    newer = kept.filter(pk__gt=picture.pk).order_by("pk")[:BESIDE]
-    older = kept.filter(pk__lt=picture.pk).order_by("-pk")[:BESIDE]
-    return [tile_of(image) for image in reversed(newer)], [tile_of(image) for image in older]
-
-
-def _lineage(user: User, picture: Image, made_by: Generation | None) -> dict[str, Any]:
-    """The pictures that its wish brought along and those that came with it, as far as they are there, in one query."""
-    if made_by is None:
-        return {}
-    spec = GenerationSpec.from_canonical(made_by.spec)
-    brought = [UUID(name) for name in (*spec.references, spec.edit_of) if name]
-    if not brought and spec.count == 1:
-        return {}
-    siblings = Q(source_reference=str(made_by.public_id)) if spec.count > 1 else Q()
-    images = Image.objects.owned_by(user).with_blob().filter(Q(public_id__in=brought) | siblings).order_by("pk")
-    by_id = {image.public_id: image for image in images}
-    variations = [
-        image
-        for image in by_id.values()
-        if image.source_reference == picture.source_reference
-        and image.pk != picture.pk
-        and image.trashed_at is None
-        and image.kind not in HIDDEN_KINDS
-    ]
-    worked_on = by_id.get(UUID(spec.edit_of)) if spec.edit_of else None
-    return {
-        "made_from": tile_of(worked_on) if worked_on else None,
-        "looked_at": [tile_of(by_id[UUID(name)]) for name in spec.references if UUID(name) in by_id],
-        "variations": [tile_of(image) for image in variations],
-    }
 
 
 def _larger(picture: Image, made_by: Generation | None) -> list[tuple[str, str]]:
@@ -163,7 +128,7 @@ def _larger(picture: Image, made_by: Generation | None) -> list[tuple[str, str]]
     if made_by is None or model is None or picture.kind != "image" or picture.image_size not in model.sizes:
         return []
     spec, slot = GenerationSpec.from_canonical(made_by.spec), picture.output.index
-    same: dict[str, object] = {"again": made_by.public_id, "count": 1}
+    same: dict[str, object] = {"again": made_by.public_id, "parent": picture.public_id, "count": 1}
     if spec.styles:
         same |= {"styles": spec.styles[slot]}
     if (seed := spec.for_slot(slot).seed) is not None:
@@ -204,7 +169,7 @@ def _downloads(picture: Image) -> list[Download]:
 def _again(picture: Image, made_by: Generation | None) -> str:
     """The studio with the same wish; by the job's id where there is one, as a long prompt overflows an address."""
     wish = (
-        {"again": made_by.public_id}
+        {"again": made_by.public_id, "parent": picture.public_id}
         if made_by
         else {
             "prompt": picture.prompt,

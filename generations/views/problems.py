@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts import ledger
 from accounts.errors import AccountNeeded, InsufficientCredit, InvalidInput, ServiceError, TrialFull
 from accounts.templatetags.plantain import usd
-from gallery.errors import PromptRejected
+from gallery.errors import PictureRejected, PromptRejected
 from generations.forms import Composer, problems_by_field
 from generations.hints import Hints, hints_of
 
@@ -63,7 +63,7 @@ def problem_of(error: ServiceError) -> Problem:
         title=error.title,
         message=_in_words(error),
         remedy=error.remedy,
-        fields=problems_by_field(error) if isinstance(error, InvalidInput | PromptRejected) else {},
+        fields=problems_by_field(error) if isinstance(error, InvalidInput | PromptRejected | PictureRejected) else {},
         status=error.status,
         needs_account=isinstance(error, AccountNeeded | TrialFull),
     )

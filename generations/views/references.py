@@ -14,6 +14,7 @@ from accounts.errors import InvalidInput, ServiceError
 from accounts.guest_sessions import open_to_guests
 from accounts.models import User
 from gallery import services as gallery
+from gallery.errors import PictureRejected
 from gallery.models import Image
 from gallery.tiles import Tile, tile_of
 from gallery.uploads import sent_files
@@ -49,10 +50,10 @@ def keep_uploads(request: HttpRequest) -> list[str]:
     """Keep the files that came with a form and return their ids; raises as gallery's add_upload does."""
     try:
         return [
-            str(gallery.add_upload(owner=person(request), file=file).public_id)
+            str(gallery.add_upload(owner=person(request), file=file, field="references").public_id)
             for file in sent_files(request, "uploads")
         ]
-    except InvalidInput:
+    except (InvalidInput, PictureRejected):
         raise
     except ServiceError as error:  # beside its field, like every other refusal of the composer
         raise InvalidInput.of("references", f"{error.message} {error.remedy}") from error

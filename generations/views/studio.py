@@ -78,17 +78,21 @@ def studio(request: HttpRequest) -> HttpResponse:
 def _generate(request: HttpRequest) -> HttpResponse:
     composer, hints = read_wish(request, Composer())
     try:
-        spec = composer.spec()
+        wish = composer.wish()
         quotas.admit_request(user=person(request))
         if hints.verdict.blocking:  # before a file that came along is kept
             raise refusal_of(hints.verdict)
         if uploaded := keep_uploads(request):
             composer = replace(composer, references=(*composer.references, *uploaded))
-            spec = composer.spec()
+            wish = composer.wish()
         if is_unseen(request, hints):
             return _answer(request, composer, PERSONAL, hints)
         submission = services.submit(
-            user=person(request), spec=spec, source="web", idempotency_key=composer.idempotency_key(spec)
+            user=person(request),
+            spec=wish.spec,
+            source="web",
+            idempotency_key=composer.idempotency_key(wish.spec),
+            parent=wish.parent,
         )
     except ServiceError as error:
         return _refusal(request, composer, error, hints)
@@ -142,7 +146,7 @@ def _page(
     size = catalog.CLIP_SIZE.name if composer.kind == "video" else composer.image_size
     price = prices.get((composer.model, size))
     total = None if price is None else price * int(composer.count)
-    tiles = tiles_by_id(person(request), [*composer.references, composer.edit_of])
+    tiles = tiles_by_id(person(request), [*composer.references, composer.edit_of, composer.parent])
     steps = None if before or money["trial"] else onboarding.checklist_of(person(request))
     context = {
         "composer": composer,
@@ -165,6 +169,7 @@ def _page(
         "thinking": list(THINKING.items()),
         "brought": [tiles[public_id] for public_id in composer.references if public_id in tiles],
         "edited": tiles.get(composer.edit_of),
+        "begun_from": tiles.get(composer.parent),
         "cards": cards.make_cards(runs[:FEED]),
         "days": cards.make_days(runs[:RAIL]),
         "next_before": runs[FEED - 1].public_id if len(runs) > FEED else None,

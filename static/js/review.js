@@ -164,6 +164,50 @@ function decide(verb) {
   });
 }
 
+/** One decision over the stage and the ticked ones that look like it: it is known how each ended before the next comes. */
+function decideTogether(verb) {
+  return alone(async () => {
+    const data = new FormData(form());
+    if (verb === "reject" && !data.get("reason")) {
+      document.getElementById("reason-missing").hidden = false;
+      form().querySelector("[name=reason]").focus();
+      return;
+    }
+    data.set("together", verb);
+    const { id, undo } = exam().dataset;
+    try {
+      const { results } = await post(form().action, data);
+      const done = results.filter(({ error }) => !error);
+      for (const each of done) queue?.querySelector(`[data-id="${CSS.escape(each.id)}"]`)?.setAttribute("hidden", "");
+      for (const words of new Set(results.map(({ error }) => error).filter(Boolean))) toast(words, { level: "error" });
+      if (!done.some((each) => each.id === id)) return; // the one on the stage was not decided: it stays there
+      [ahead, coming, round] = [[], [], round + 1]; // what came ahead may be among them
+      const element = await advance();
+      offerUndoOfAll(done.map((each) => ({ ...each, undo: undo.replace(id, each.id) })), element, `${DONE[verb]}: ${done.length} of ${results.length}`);
+    } catch (error) {
+      toast(error.message, { level: "error" });
+    }
+  });
+}
+
+function offerUndoOfAll(done, element, text) {
+  last?.box?.remove();
+  last = { element, box: null, takesBack: done };
+  showUndo(last, text);
+}
+
+async function undoAll({ takesBack }) {
+  const answers = await Promise.allSettled(takesBack.map(({ undo, version }) => post(undo, { version })));
+  const failed = answers.filter(({ status }) => status === "rejected");
+  for (const words of new Set(failed.map(({ reason }) => reason.message))) toast(words, { level: "error" });
+  for (const [index, { id }] of takesBack.entries()) {
+    if (answers[index].status === "fulfilled") queue?.querySelector(`[data-id="${CSS.escape(id)}"]`)?.removeAttribute("hidden");
+  }
+  if (answers[0].status !== "fulfilled") return;
+  bringBack(await load(takesBack[0].undo.replace(/undo\/$/, "")));
+  say.textContent = `Taken back: ${answers.length - failed.length}. The picture is here again.`;
+}
+
 /** An appeal is refused for the reason that was given before. */
 function isUpholding() {
   return form().querySelector('[name=verb][value="escalate"]').disabled;
@@ -171,8 +215,12 @@ function isUpholding() {
 
 function offerUndo(decision, text) {
   last?.box?.remove();
-  document.querySelector(".desk-undo")?.remove();
   last = decision;
+  showUndo(decision, text);
+}
+
+function showUndo(decision, text) {
+  document.querySelector(".desk-undo")?.remove();
   decision.box = toast(text, { undo: { label: "Undo", action: undo } });
   const button = decision.box.querySelector("button");
   if (hasKeys()) {
@@ -209,6 +257,7 @@ async function undo() {
   if (!decision) return;
   last = null;
   decision.box?.remove();
+  if (decision.takesBack) return undoAll(decision).catch((error) => toast(error.message, { level: "error" }));
   const done = await decision.done;
   if (!done) return;
   try {
@@ -249,6 +298,7 @@ function toggle(button) {
   const isShown = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", isShown);
   stage.dataset.blur = isShown ? "off" : "on";
+  for (const others of place.querySelectorAll(".near, .alike ul")) others.dataset.blur = stage.dataset.blur;
   const picture = stage.querySelector("img");
   picture.alt = isShown ? picture.dataset.alt : "Hidden until it is shown";
   const { revealNote } = exam().dataset;
@@ -308,6 +358,7 @@ place.addEventListener("submit", (event) => {
   event.stopPropagation();
   if (submitter && "skip" in submitter.dataset) skip();
   else if (submitter && "back" in submitter.dataset) back();
+  else if (submitter?.name === "together") decideTogether(submitter.value);
   else if (submitter?.name === "verb") decide(submitter.value);
 });
 place.addEventListener("click", (event) => {

@@ -110,3 +110,74 @@ def test_pictures_are_decided_by_keyboard_alone(visit, site, waiting):
     for path in ("/review/settings/", "/review/figures/"):
         visitor.go(path)
         check_at_both_sizes(page)
+
+
+@pytest.fixture
+def alike(site):
+    """Four copies of one picture that wait, the first one riskier; a fifth was refused already."""
+    owner = site.account(credit="10.00")
+    body = {"prompt": f"Lighthouse {secrets.token_hex(3)}", "aspect_ratio": "3:2"}
+    answer = owner.post(f"{site.api}/generations", json=body, headers={"Prefer": "wait=20"}, timeout=30).json()
+    made = site.manage(
+        "shell",
+        "--no-imports",
+        "-c",
+        "from accounts.models import User; from gallery.models import Image, Review\n"
+        "from gallery.review import decisions, owners; from tests.people import make_person\n"
+        "Review.objects.update(queued_at=None, due_at=None)\n"
+        f"first = Image.objects.get(public_id={answer['images'][0]['id']!r})\n"
+        "copies = [first]\n"
+        "for index in range(4):\n"
+        "    copies.append(Image.objects.create(owner=first.owner, blob=first.blob, prompt=f'Copy {index}'))\n"
+        "for image in copies:\n"
+        "    Image.objects.filter(pk=image.pk).update(alt_text='A lighthouse.')\n"
+        "    owners.request_publication(owner=image.owner, public_id=image.public_id, visibility='public')\n"
+        f"colleague = make_person('colleague{secrets.token_hex(3)}', is_staff=True, name='Omar')\n"
+        "decisions.reject(reviewer=colleague, image_id=copies[4].public_id, version=1, reason='trademark')\n"
+        "Review.objects.filter(image=first).update(risk=90)\n"
+        "print(' '.join(str(image.public_id) for image in copies))",
+    )
+    return owner, str(made).split()[-5:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_pictures_that_look_alike_are_decided_by_one_key_and_taken_back(visit, site, alike, theme):
+    owner, pictures = alike
+    staff = f"{secrets.token_hex(4)}@example.org"
+    site.manage("createaccount", "--email", staff, "--password", PASSWORD, "--staff")
+    visitor = visit("desktop", theme)
+    visitor.sign_in(staff)
+    visitor.go("/review/")
+    page = visitor.page
+
+    def states():
+        page.wait_for_load_state("networkidle")
+        return [owner.get(f"{site.api}/images/{image}", timeout=10).json()["review_status"] for image in pictures]
+
+    expect(page.locator(".exam[data-id]")).to_have_attribute("data-id", pictures[0])
+    near = page.get_by_role("group", name="Near duplicates already decided")
+    expect(near).to_contain_text("Refused: brand or trademark")
+    expect(near).to_contain_text("Omar")
+    expect(page.get_by_role("heading", name="3 more like it wait")).to_be_visible()
+    check_at_both_sizes(page)
+    page.keyboard.press("Space")
+    expect(near).to_have_attribute("data-blur", "off")
+    check_at_both_sizes(page)
+
+    page.keyboard.press("x")
+    expect(page.get_by_role("alert")).to_have_text("Choose a reason first: 1 to 8.")
+    page.locator("input[name=also]").nth(2).uncheck()
+    page.keyboard.press("Enter")
+    assert states()[:4] == ["pending"] * 4, "Enter on a field decides nothing"
+    page.keyboard.press("d")
+    expect(page.get_by_text("Approved: 3 of 3")).to_be_visible()
+    expect(page.locator(".exam[data-id]")).to_have_attribute("data-id", pictures[3])
+    assert states() == ["approved", "approved", "approved", "pending", "rejected"]
+    page.keyboard.press("z")
+    expect(page.locator(".exam[data-id]")).to_have_attribute("data-id", pictures[0])
+    assert states() == ["pending", "pending", "pending", "pending", "rejected"]
+    page.keyboard.press("4")
+    page.keyboard.press("x")
+    expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
+    assert states() == ["rejected"] * 5

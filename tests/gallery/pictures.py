@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 from PIL import Image as Picture
-from PIL import ImageDraw
+from PIL import ImageDraw, ImageEnhance
 
 from accounts.models import Plan, User
 from gallery import services
@@ -24,6 +24,22 @@ def encode_picture(format: str = "png", *, size: tuple[int, int] = (48, 32), col
     ImageDraw.Draw(picture).ellipse((4, 4, size[0] // 2, size[1] - 4), fill="#ffcc00")
     output = BytesIO()
     picture.save(output, format=format)
+    return output.getvalue()
+
+
+def drawn(
+    seed: int, *, size: tuple[int, int] = (192, 128), quality: int | None = None, brightness: float = 1.0
+) -> bytes:
+    """A picture of a few shapes by a number; the same number in another size, quality or light is a near duplicate."""
+    canvas = Picture.new("RGB", (768, 512), (40 * seed % 255, 90, 200 - 37 * seed % 200))
+    draw = ImageDraw.Draw(canvas)
+    for step in range(9):
+        number = (seed * 7919 + step * 104729) % 1000003
+        x, y, reach = number % 700, number // 7 % 450, 40 + number % 160
+        draw.ellipse((x, y, x + reach, y + reach), fill=(number % 256, number // 3 % 256, number // 11 % 256))
+    picture = ImageEnhance.Brightness(canvas.resize(size)).enhance(brightness)
+    output = BytesIO()
+    picture.save(output, **({"format": "JPEG", "quality": quality} if quality else {"format": "PNG"}))
     return output.getvalue()
 
 

@@ -75,6 +75,7 @@ def test_the_facts_of_a_picture_are_exact(source: Path):
         has_c2pa=False,
         dominant_colour="#336699",
         mode="RGB",
+        perceptual_hash="",
     )
 
 

@@ -54,7 +54,7 @@ def test_the_picture_its_prompt_and_what_may_be_done_with_it(browser, make):
     assert '<h1 dir="auto" id="prompt">A fox &lt;script&gt;alert(1)&lt;/script&gt;</h1>' in page
     assert f'srcset="{address}?variant=640 640w, {address}?variant=1280 1024w"' in page
     assert 'width="1024" height="1024"' in page
-    assert f'href="/studio/?again={image.source_reference}"' in page
+    assert f'href="/studio/?again={image.source_reference}&amp;parent={image.public_id}"' in page
     for query in ("download=1", "download=1&amp;format=jpeg", "download=1&amp;format=webp"):
         assert f'href="{address}?{query}"' in page
     assert "format=png" not in page  # it is one already
@@ -170,14 +170,14 @@ def test_it_is_for_its_owner_alone(make, bob, staff, stranger):
     assert answer["Location"] == f"/accounts/login/?next=/images/{image.public_id}/"
 
 
-def test_it_costs_eight_queries_with_or_without_neighbours(browser, make, django_assert_num_queries):
+def test_it_costs_seven_queries_with_or_without_neighbours(browser, make, django_assert_num_queries):
     image = make()
     page_of(browser, image)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         page_of(browser, image)
     make()
     make()
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         page_of(browser, image)
 
 
@@ -191,10 +191,10 @@ def test_it_shows_the_others_of_its_wish_but_for_those_in_the_trash(browser, ali
     )
     first, second, third = (output.image for output in generation.outputs.order_by("index"))
     answer = page_of(browser, first)
-    assert [tile.id for tile in answer.context["variations"]] == [second.public_id, third.public_id]
+    assert [each.tile.id for each in answer.context["variations"]] == [second.public_id, third.public_id]
     gallery.trash_image(owner=alice, public_id=second.public_id)
     answer = page_of(browser, first)
-    assert [tile.id for tile in answer.context["variations"]] == [third.public_id]
+    assert [each.tile.id for each in answer.context["variations"]] == [third.public_id]
     assert "From the same wish" in answer.content.decode()
 
 
@@ -203,7 +203,7 @@ def test_the_same_wish_is_offered_in_each_larger_size_and_the_studio_has_its_pri
     answer = page_of(browser, image)
     assert [size for size, _ in answer.context["larger"]] == ["2K", "4K"]
     address = answer.context["larger"][1][1]
-    assert address == f"/studio/?again={image.source_reference}&count=1&image_size=4K"
+    assert address == f"/studio/?again={image.source_reference}&parent={image.public_id}&count=1&image_size=4K"
     composer = browser.get(address).context["composer"]
     assert (composer.prompt, composer.image_size, composer.aspect_ratio, composer.count) == ("A fox", "4K", "3:2", "1")
     assert page_of(browser, make(image_size="4K")).context["larger"] == []

@@ -264,7 +264,7 @@ def test_a_wrong_envelope_is_told_together_with_a_wrong_wish():
     assert [(each.field, each.message) for each in caught.value.errors] == [
         ("client_id", 'client_id "7" is not valid; allowed: a UUID or null.'),
         ("reuse", 'reuse "sometimes" is not valid; allowed: "never", "auto".'),
-        ("foo", f'There is no field "foo"; allowed: {FLASH_FIELDS}, client_id, reuse.'),
+        ("foo", f'There is no field "foo"; allowed: {FLASH_FIELDS}, client_id, parent, reuse.'),
         ("seed", 'seed "x" is not valid; allowed: a whole number from -2147483648 to 2147483647, or null.'),
     ]
 

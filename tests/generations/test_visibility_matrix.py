@@ -100,6 +100,7 @@ READS: dict[str, Rule] = {
     "gallery:public_file": everybody,
     "gallery:shared_file": everybody,
     "gallery:signed": nobody,  # without a signature; with one: test_signed_addresses
+    "review-similar": lambda who, state: who in REVIEWERS and state.status != "none",
     "admin:gallery_image_thumbnail": lambda who, state: who in REVIEWERS,
     # The job that made it
     "generation": owners,

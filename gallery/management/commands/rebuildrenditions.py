@@ -7,15 +7,16 @@ from django.utils import timezone
 from accounts.errors import ServiceError
 from gallery import clip_copies, renditions
 from gallery.models import Blob, Image
+from gallery.review import resemblance
 
 BATCH = 200
 
 
 class Command(BaseCommand):
     help = (
-        "Make the small copies and placeholders that are missing, and copies of an older recipe anew. May be"
-        " interrupted: the next run goes on where this one ended. A picture that could not be rendered is left alone"
-        " for a quarter of an hour."
+        "Make the small copies and placeholders that are missing, and copies of an older recipe anew; also the"
+        " perceptual hash of what was kept before there was one. May be interrupted: the next run goes on where this one"
+        " ended. A picture that could not be rendered is left alone for a quarter of an hour."
     )
 
     def handle(self, *args: object, **options: object) -> None:
@@ -36,6 +37,13 @@ class Command(BaseCommand):
             except ServiceError as error:
                 failed += 1
                 self.stderr.write(f"{blob.storage_name}: {error.message} ({error.code})")
+        unknown = Blob.objects.filter(perceptual_hash=None, duration_ms=None).order_by("pk")
+        for blob in unknown.iterator(chunk_size=BATCH):
+            try:
+                renditions.hash_still(blob)
+            except ServiceError:  # told above, if it is shown at all
+                continue
+            resemblance.renew(blob)
         self.stdout.write(
             f"{made} copies and {placeholders} placeholders made;"
             f" {failed} pictures failed, {resting} are left alone for a while."
