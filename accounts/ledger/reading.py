@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
+from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.errors import PriceUnknown, ServiceUnavailable
@@ -42,6 +45,28 @@ def balance_of(user: User) -> Balance:
         held=row.debits_pending,
         spent=row.debits_posted - row.refunds_posted,
     )
+
+
+@fail_closed()
+def left_of(granted: Transfer) -> int:
+    """What is left of a grant in micro-USD: all that its wallet has paid, lost or holds since is taken from it first.
+
+    A refund of what was captured since gives back to it. Never more than the wallet has.
+    """
+    wallet = OuterRef("pk")
+    since = Transfer.objects.filter(kind__in=["direct", "post"], created_at__gt=granted.created_at)
+    out = since.filter(debit=wallet).values("debit")
+    back = since.filter(credit=wallet, refunds__created_at__gt=granted.created_at).values("credit")
+    row = LedgerAccount.objects.annotate(gone=_sum_of(out), returned=_sum_of(back)).get(pk=granted.credit_id)
+    used = row.gone - row.returned + row.debits_pending
+    available = row.credits_posted - row.debits_posted - row.debits_pending
+    return max(0, min(granted.amount_micros - used, available))
+
+
+def _sum_of(transfers: QuerySet[Transfer, Any]) -> Coalesce:
+    """The sum of transfers that are grouped by their account."""
+    total = transfers.annotate(sum=Sum("amount_micros")).values("sum")
+    return Coalesce(Subquery(total), Value(0), output_field=BigIntegerField())
 
 
 @fail_closed()

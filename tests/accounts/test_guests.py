@@ -6,10 +6,11 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from accounts import guests, ledger, mail, users
+from accounts import guests, ledger, mail, networks, users
 from accounts.audit import audit_ledger
 from accounts.errors import AccountNeeded, InvalidInput, TrialFull
 from accounts.models import GuestUsage, LedgerAccount, SiteUsage, Transfer, User
+from accounts.signup_credit import Outcome
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def begin(number=0, *, at=NOON, grant=GRANT):
 
 
 def given_away(at=NOON):
-    return 5_000_000 - ledger.trial_left(at, 5_000_000)
+    return 5_000_000 - ledger.left_of_day(ledger.TRIAL, at, 5_000_000)
 
 
 def test_a_guest_has_money_for_the_trial_and_no_way_to_sign_in():
@@ -54,7 +55,7 @@ def test_one_budget_is_spent_by_all_guests_of_a_day_and_not_passed(settings):
     assert User.objects.count() == 3
     # What is left is given to whoever asks for no more than that.
     begin(4, grant=52_000)
-    assert ledger.trial_left(NOON, 400_000) == 0
+    assert ledger.left_of_day(ledger.TRIAL, NOON, 400_000) == 0
     assert not audit_ledger()
 
 
@@ -92,7 +93,7 @@ def test_64_guests_at_once_get_exactly_what_the_day_has(race, settings):
     results = race(64, begin)
     assert sum(isinstance(result, User) for result in results) == 10
     assert {type(result) for result in results} == {User, TrialFull}
-    assert ledger.trial_left(NOON, 0) == 40_000
+    assert ledger.left_of_day(ledger.TRIAL, NOON, 0) == 40_000
     assert User.objects.count() == 10
     assert Transfer.objects.filter(code="budget").count() == 1
     assert not audit_ledger()
@@ -117,7 +118,7 @@ def test_64_guests_of_one_network_are_as_many_as_a_network_has(race, settings):
     ],
 )
 def test_a_network_is_what_one_household_has(one, other, is_same):
-    assert (guests.network_digest(one) == guests.network_digest(other)) is is_same
+    assert (networks.network_digest(one) == networks.network_digest(other)) is is_same
 
 
 def test_no_address_is_kept():
@@ -143,7 +144,7 @@ def test_a_guest_who_signs_up_is_one_until_the_address_is_confirmed(settings):
     assert sign_up(guest, "new@example.com")
     guest.refresh_from_db()
     assert (guest.is_guest, guest.email, guest.erase_at) == (True, "new@example.com", NOON + guests.KEPT)
-    users.welcome(guest)
+    assert users.welcome(guest, address="192.0.2.1") is Outcome.GIVEN
     guest.refresh_from_db()
     assert (guest.is_guest, guest.plan.name, guest.erase_at) == (False, "free", None)
     assert ledger.balance_of(guest).available == GRANT + 1_000_000
