@@ -11,6 +11,7 @@ from accounts.ledger.reading import (
     balance_of,
     current_price,
     expired_holds,
+    left_micros,
     left_of,
     open_holds,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "give",
     "grant",
     "house_flows",
+    "left_micros",
     "left_of",
     "left_of_day",
     "open_holds",
