@@ -102,7 +102,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         mail = Path(directory) / "mail"
         mail.mkdir()
-        environment = {"EMAIL_URL": f"filemail://{mail}", "LOG_LEVEL": "WARNING"}
+        environment = {"EMAIL_URL": f"filemail:///{mail}", "LOG_LEVEL": "WARNING"}
         with instance(Path(directory), **environment) as live:
             mailboxes = Mailboxes(mail)
             began = time.monotonic()
