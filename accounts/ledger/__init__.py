@@ -1,6 +1,7 @@
 """The ledger: `from accounts import ledger` has every verb and every question that another module may use.
 
-verbs.py moves money, reading.py, budgets.py and flows.py tell of it and need no verb, writing.py is the verbs' alone.
+verbs.py moves money, giveaways.py gives it away by the day, reading.py, budgets.py and flows.py tell of it and need no
+verb, writing.py is the verbs' alone.
 """
 
 from accounts.ledger.budgets import Budget, budgets_of
