@@ -283,7 +283,8 @@ SIGNUP_DAILY_BUDGET_USD = env.str("SIGNUP_DAILY_BUDGET_USD", "20.00")
 SIGNUP_CREDIT_DAYS = env.int("SIGNUP_CREDIT_DAYS", 30)  # what is left of it then goes back; 0: never
 SIGNUP_CREDITS_PER_NETWORK = env.int("SIGNUP_CREDITS_PER_NETWORK", 5)
 SIGNUP_CREDITS_PER_ASN = env.int("SIGNUP_CREDITS_PER_ASN", 50)
-SIGNUP_NO_CREDIT_DOMAINS = env.list("SIGNUP_NO_CREDIT_DOMAINS", default=[])  # besides disposable ones
+# Besides those that are known as disposable.
+SIGNUP_NO_CREDIT_DOMAINS = [domain.strip().lower() for domain in env.list("SIGNUP_NO_CREDIT_DOMAINS", default=[])]
 ASN_DATABASE = env.str("ASN_DATABASE", "")  # an MMDB file of providers; without one nothing is counted by provider
 # Pictures without an account: how many for a guest, and what all guests of a day (UTC) may cost together; 0 is none.
 TRIAL_GENERATIONS = env.int("TRIAL_GENERATIONS", 2)
