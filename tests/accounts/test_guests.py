@@ -11,6 +11,7 @@ from accounts.audit import audit_ledger
 from accounts.errors import AccountNeeded, InvalidInput, TrialFull
 from accounts.models import GuestUsage, LedgerAccount, SiteUsage, Transfer, User
 from accounts.signup_credit import Outcome
+from tests.accounts.mmdb import write_mmdb
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +105,18 @@ def test_64_guests_of_one_network_are_as_many_as_a_network_has(race, settings):
     results = race(64, lambda number: guests.start_guest(address=f"192.0.2.{number}", grant_micros=58_000, at=NOON))
     assert sum(isinstance(result, User) for result in results) == 5
     assert {type(result) for result in results} == {User, TrialFull}
+
+
+def test_a_provider_of_many_networks_has_its_part_of_the_day(settings, tmp_path):
+    records = {f"10.0.{number}.0/24": {"autonomous_system_number": 64500} for number in range(3)}
+    settings.ASN_DATABASE = str(write_mmdb(tmp_path / "asn.mmdb", records))
+    settings.TRIAL_GUESTS_PER_ASN = 2
+    begin(0)
+    begin(1)
+    with pytest.raises(TrialFull, match="from your network"):
+        begin(2)
+    begin(3)
+    assert (User.objects.count(), given_away()) == (3, 3 * GRANT)
 
 
 @pytest.mark.parametrize(
