@@ -297,7 +297,7 @@ def test_the_balance_says_what_is_left_of_it_and_until_when(mailoutbox, settings
     row = SignupCredit.objects.get()
     with django_assert_max_num_queries(8):
         page = words(browser.get("/account/"))
-    assert "$1.000 of it is your sign-up credit. It is spent first, and what is left of it goes back on" in page
+    assert "$1.000 of it is your sign-up credit. It is spent first, and what is left of it expires on" in page
     assert f"{row.expires_at:%b %Y}" in page
     waiting, _ = come("bob@example.com", mailoutbox, number=1)
     assert "Your sign-up credit comes on one of the next days." in words(waiting.get("/account/"))
