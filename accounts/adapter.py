@@ -23,7 +23,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from accounts import closing, guests, users
+from accounts import closing, guests, signup_credit, users
 from accounts.errors import InvalidInput, ServiceUnavailable
 from accounts.guest_sessions import bind_guest, guest_of
 from accounts.models import User
@@ -80,19 +80,22 @@ class AccountAdapter(DefaultAccountAdapter):
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Confirm the address, and with the first one that an account confirms grant the sign-up credit.
 
-        Both in one transaction, so that neither can be without the other.
+        Both in one transaction, so that neither can be without the other. Whoever gets none is told why.
         """
+        outcome = None
         try:
             with transaction.atomic():
                 is_first = not EmailAddress.objects.filter(user_id=email_address.user_id, verified=True).exists()
                 if not super().confirm_email(request, email_address):
                     return False
                 if is_first:
-                    users.welcome(email_address.user)
+                    outcome = users.welcome(email_address.user, address=request.META.get("REMOTE_ADDR", ""))
         except IntegrityError:  # somebody has signed up with this address at this very moment
             template, words = "account/messages/email_confirmation_failed.txt", {"email": email_address.email}
             self.add_message(request, messages.ERROR, template, words)
             return False
+        if outcome in signup_credit.REFUSALS:
+            messages.warning(request, signup_credit.REFUSALS[outcome])
         return True
 
     def get_email_verification_redirect_url(self, email_address: EmailAddress) -> str:

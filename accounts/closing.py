@@ -18,6 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts import signup_credit
 from accounts.errors import Forbidden, InvalidInput
 from accounts.models import ApiKey, Quota, User
 
@@ -87,6 +88,7 @@ def close_account(user: User, *, due_by: datetime | None = None) -> bool:
         Authenticator.objects.filter(user=user).delete()
         Quota.objects.filter(user=user).delete()  # with its reason
         ApiKey.objects.filter(user=user).update(name="deleted", revoked_at=Coalesce(F("revoked_at"), now))
+        signup_credit.forget(user)
         _forget_in_log(user, email)
     user.refresh_from_db()
     return True

@@ -24,10 +24,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from accounts import signup_credit
 from accounts.adapter import AccountAdapter
 from accounts.guest_sessions import guest_of
 from accounts.models import User
-from accounts.money import parse_usd
 
 HOW_LONG = "10 characters or more"
 
@@ -56,7 +56,17 @@ class SignUpForm(SignupForm):
     @property
     def credit_micros(self) -> int:
         """What an account has to start with."""
-        return parse_usd(settings.SIGNUP_CREDIT_USD)
+        return signup_credit.offered_micros()
+
+    @property
+    def credit_days(self) -> int:
+        """For how long; 0 is for good."""
+        return settings.SIGNUP_CREDIT_DAYS
+
+    @property
+    def comes_later(self) -> bool:
+        """Whether today's credits are all given out."""
+        return not signup_credit.has_room()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

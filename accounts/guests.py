@@ -6,26 +6,22 @@ pictures. One that nobody signs up for is erased after KEPT, as an account is wh
 """
 
 import secrets
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address, ip_network
+from datetime import datetime, timedelta
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
-from accounts import counters, ledger
+from accounts import ledger, networks
 from accounts.errors import AccountNeeded, InvalidInput, TrialFull
-from accounts.models import GuestUsage, Plan, User
+from accounts.models import Plan, User
 
 PSEUDONYM = "guest-"  # and random characters; no address, so that nobody signs up or in with it
 KEPT = timedelta(days=7)
 PLAN = "guest"
 # As the migrations seed them.
 LIMITS = {"rank": 0, "concurrent": 1, "requests_per_minute": 15, "storage_bytes": 256 * 1024**2}
-# What one household or office has of the Internet, so that nobody is many by taking the next address.
-PREFIX_BITS = {4: 24, 6: 48}
 
 
 def is_trial_open() -> bool:
@@ -47,20 +43,27 @@ def start_guest(*, address: str, grant_micros: int, at: datetime | None = None) 
     now = at or timezone.now()
     if not is_trial_open():
         raise TrialFull("This site has no trial.", remedy="Create an account.")
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    wait_s = int((midnight + timedelta(days=1) - now).total_seconds()) + 1
+    wait_s = networks.seconds_left(now)
     plan = Plan.objects.get_or_create(name=PLAN, defaults=LIMITS)[0]
     guest = User(email=f"{PSEUDONYM}{secrets.token_hex(16)}", is_guest=True, plan=plan, erase_at=now + KEPT)
     guest.set_unusable_password()
     with transaction.atomic():
-        network = counters.Owner(GuestUsage, "network", network_digest(address))
-        if counters.add(network, "guests", midnight, 1, settings.TRIAL_GUESTS_PER_NETWORK) is None:
-            raise TrialFull("Many pictures were made without an account from your network today.", retry_after=wait_s)
+        try:
+            networks.admit(
+                "guests",
+                address=address,
+                at=now,
+                per_network=settings.TRIAL_GUESTS_PER_NETWORK,
+                per_provider=settings.TRIAL_GUESTS_PER_ASN,
+            )
+        except networks.NetworkFull:
+            message = "Many pictures were made without an account from your network today."
+            raise TrialFull(message, retry_after=wait_s) from None
         guest.save(force_insert=True)
         ledger.open_wallet(guest)
         try:
-            ledger.grant_trial(guest=guest, amount_micros=grant_micros, budget_micros=budget_micros(), at=now)
-        except ledger.TrialBudgetSpent:
+            ledger.give(ledger.TRIAL, user=guest, amount_micros=grant_micros, budget_micros=budget_micros(), at=now)
+        except ledger.DayBudgetSpent:
             raise TrialFull(retry_after=wait_s) from None
     return guest
 
@@ -104,14 +107,3 @@ def refuse_guest(user: User, message: str) -> None:
     """Raises AccountNeeded with this message for a guest."""
     if user.is_guest:
         raise AccountNeeded(message)
-
-
-def network_digest(address: str) -> str:
-    """A digest of the network that the address belongs to, keyed so that nobody can try all addresses."""
-    try:
-        ip = ip_address(address)
-        ip = getattr(ip, "ipv4_mapped", None) or ip
-        network = str(ip_network((ip, PREFIX_BITS[ip.version]), strict=False))
-    except ValueError:  # a test's client, or a socket without an address: all of them are one network
-        network = ""
-    return salted_hmac("accounts.guests.network", network, algorithm="sha256").hexdigest()[:32]

@@ -8,10 +8,11 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.crypto import salted_hmac
 
-from accounts import guests, ledger
-from accounts.errors import FieldError, IdempotencyMismatch, InvalidInput, NotFound
+from accounts import guests, ledger, signup_credit
+from accounts.errors import FieldError, InvalidInput, NotFound
 from accounts.models import Plan, User
 from accounts.operators import make_operator
+from accounts.signup_credit import Outcome
 
 DEFAULT_PLAN = "free"
 # As the migrations seed them.
@@ -62,7 +63,8 @@ def create_account(
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
         if is_staff:
             make_operator(user)
-        _grant_once(user, credit_micros)
+        if credit_micros:
+            _grant_first(user, credit_micros)
     return user
 
 
@@ -77,26 +79,19 @@ def open_account(user: User) -> None:
         ledger.open_wallet(user)
 
 
-def welcome(user: User) -> None:
-    """The first address of a user is confirmed: a guest becomes an account, and the sign-up credit comes.
+def welcome(user: User, *, address: str) -> Outcome:
+    """The first address of a user is confirmed: a guest becomes an account, and the sign-up credit comes, or why not.
 
-    Needs the transaction in which the address is confirmed.
+    Needs the transaction in which the address is confirmed; `address` is the IP address that confirms it.
     """
     guests.welcome_guest(user, default_plan())
-    grant_signup_credit(user)
+    return signup_credit.claim(user, address=address)
 
 
-def grant_signup_credit(user: User) -> None:
-    """The first credit; safe to repeat, also after SIGNUP_CREDIT_USD has changed."""
-    try:
-        _grant_once(user, ledger.parse_usd(settings.SIGNUP_CREDIT_USD))
-    except IdempotencyMismatch:  # it was granted when it was another amount
-        pass
-
-
-def _grant_once(user: User, amount_micros: int) -> None:
-    if amount_micros:
-        ledger.grant(user=user, amount_micros=amount_micros, reason="sign-up credit", key=f"signup:{user.public_id}")
+def _grant_first(user: User, amount_micros: int) -> None:
+    """What an operator gives is out of no budget and does not expire."""
+    ledger.grant(user=user, amount_micros=amount_micros, reason="sign-up credit", key=f"signup:{user.public_id}")
+    signup_credit.note(user)
 
 
 def _insert(user: User) -> None:

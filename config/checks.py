@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from accounts import networks
 from accounts.errors import InvalidInput
 from accounts.money import parse_usd
 from generations import catalog
@@ -17,6 +18,7 @@ ENVIRONMENTS = ("development", "staging", "production")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MIN_SECRET_KEY_CHARS = 50
 LATENCY = re.compile(r"\d+(\.\d+)?(-\d+(\.\d+)?)?")
+DOMAIN = re.compile(r"[^@\s.]+(\.[^@\s.]+)+")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -28,7 +30,7 @@ def register_checks() -> None:
 
 def check_values(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Values that no environment can use."""
-    return [*_unknown_words(), *_bad_numbers(), *_bad_amounts(), *_bad_upstream()]
+    return [*_unknown_words(), *_bad_numbers(), *_bad_amounts(), *_bad_newcomers(), *_bad_upstream()]
 
 
 def check_production(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -73,6 +75,11 @@ def _bad_numbers() -> Iterator[CheckMessage]:
         "WORKER_CONCURRENCY": 1,
         "QUEUE_LIMIT": 1,
         "REPORTS_TO_REVIEW": 1,
+        "TRIAL_GUESTS_PER_NETWORK": 1,
+        "TRIAL_GUESTS_PER_ASN": 1,
+        "SIGNUP_CREDITS_PER_NETWORK": 1,
+        "SIGNUP_CREDITS_PER_ASN": 1,
+        "SIGNUP_CREDIT_DAYS": 0,
     }
     for name, minimum in at_least.items():
         value = getattr(settings, name)
@@ -96,6 +103,7 @@ def _bad_numbers() -> Iterator[CheckMessage]:
 def _bad_amounts() -> Iterator[CheckMessage]:
     meanings_of_nothing = {
         "SIGNUP_CREDIT_USD": "none",
+        "SIGNUP_DAILY_BUDGET_USD": "no sign-up credit",
         "TRIAL_DAILY_BUDGET_USD": "no trial",
         "LEDGER_SECOND_PERSON_USD": "every change",
     }
@@ -107,6 +115,35 @@ def _bad_amounts() -> Iterator[CheckMessage]:
                 f"{name} is {getattr(settings, name)!r}: {error.message}",
                 hint=f"Use an amount such as 1.00, or 0 for {nothing}.",
                 id="plantain.E009",
+            )
+
+
+def _bad_newcomers() -> Iterator[CheckMessage]:
+    try:
+        credit, budget = parse_usd(settings.SIGNUP_CREDIT_USD), parse_usd(settings.SIGNUP_DAILY_BUDGET_USD)
+    except InvalidInput:  # E009 says so
+        credit = budget = 0
+    if 0 < budget < credit:
+        yield Error(
+            f"SIGNUP_DAILY_BUDGET_USD is {settings.SIGNUP_DAILY_BUDGET_USD}: not enough for one sign-up credit.",
+            hint=f"Use at least SIGNUP_CREDIT_USD, {settings.SIGNUP_CREDIT_USD}, or 0 for no sign-up credit.",
+            id="plantain.E016",
+        )
+    wrong = [domain for domain in settings.SIGNUP_NO_CREDIT_DOMAINS if not DOMAIN.fullmatch(domain)]
+    if wrong:
+        yield Error(
+            f"SIGNUP_NO_CREDIT_DOMAINS names {', '.join(wrong)}.",
+            hint="Use domains such as mail.example, separated by commas.",
+            id="plantain.E017",
+        )
+    if settings.ASN_DATABASE:
+        try:
+            networks.provider_in(settings.ASN_DATABASE, "192.0.2.1")
+        except (OSError, ValueError) as error:
+            yield Error(
+                f"ASN_DATABASE cannot be read: {error}",
+                hint="Use the path of an MMDB file of autonomous systems, or leave it unset.",
+                id="plantain.E018",
             )
 
 

@@ -278,11 +278,20 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
 MFA_TOTP_TOLERANCE = 1  # a code of 30 s before or after: clocks differ
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = ENVIRONMENT == "development"  # http://localhost
+# The first credit of an account, and what those of a day (UTC) may come to together; 0 is none.
 SIGNUP_CREDIT_USD = env.str("SIGNUP_CREDIT_USD", "1.00")
+SIGNUP_DAILY_BUDGET_USD = env.str("SIGNUP_DAILY_BUDGET_USD", "20.00")
+SIGNUP_CREDIT_DAYS = env.int("SIGNUP_CREDIT_DAYS", 30)  # what is left of it then goes back; 0: never
+SIGNUP_CREDITS_PER_NETWORK = env.int("SIGNUP_CREDITS_PER_NETWORK", 5)
+SIGNUP_CREDITS_PER_ASN = env.int("SIGNUP_CREDITS_PER_ASN", 50)
+# Besides those that are known as disposable.
+SIGNUP_NO_CREDIT_DOMAINS = [domain.strip().lower() for domain in env.list("SIGNUP_NO_CREDIT_DOMAINS", default=[])]
+ASN_DATABASE = env.str("ASN_DATABASE", "")  # an MMDB file of providers; without one nothing is counted by provider
 # Pictures without an account: how many for a guest, and what all guests of a day (UTC) may cost together; 0 is none.
 TRIAL_GENERATIONS = env.int("TRIAL_GENERATIONS", 2)
 TRIAL_DAILY_BUDGET_USD = env.str("TRIAL_DAILY_BUDGET_USD", "5.00")
 TRIAL_GUESTS_PER_NETWORK = env.int("TRIAL_GUESTS_PER_NETWORK", 20)
+TRIAL_GUESTS_PER_ASN = env.int("TRIAL_GUESTS_PER_ASN", 200)
 LEDGER_SECOND_PERSON_USD = env.str("LEDGER_SECOND_PERSON_USD", "50.00")
 
 # --- Mail ----------------------------------------------------------------------------------------

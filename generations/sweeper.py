@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import counters, ledger, plans, quotas
+from accounts import counters, ledger, plans, quotas, signup_credit
 from accounts.errors import Conflict
 from gallery import erasure as pictures
 from gallery import search, storage
@@ -37,6 +37,8 @@ class Swept:
     files_removed: int = 0
     rows_pruned: int = 0
     refilled: int = 0
+    credits_given: int = 0
+    credits_expired: int = 0
     storage_released: int = 0
     exports_removed: int = 0
     accounts_erased: int = 0
@@ -52,6 +54,8 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.files_removed = spool.sweep() + storage.sweep_orphan_temporaries()
     swept.rows_pruned = prune()
     swept.refilled = plans.refill_due()
+    swept.credits_given = signup_credit.give_waiting()
+    swept.credits_expired = signup_credit.expire_due()
     swept.storage_released = quotas.release_dead_storage(timezone.now())
     quotas.recount_site()
     swept.exports_removed = sweep_exports(timezone.now())

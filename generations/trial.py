@@ -45,7 +45,7 @@ def has_room() -> bool:
     if not guests.is_trial_open():
         return False
     try:
-        return ledger.trial_left(timezone.now(), guests.budget_micros()) >= _grant_micros()
+        return ledger.left_of_day(ledger.TRIAL, timezone.now(), guests.budget_micros()) >= _grant_micros()
     except PriceUnknown:
         return False
 

@@ -163,7 +163,7 @@ class EntrySerializer(serializers.Serializer):
     id = serializers.UUIDField(source="transfer_id")
     kind = serializers.CharField(source="transfer.kind", help_text="direct, pending, post or void")
     code = serializers.CharField(
-        source="transfer.code", help_text="grant, topup, hold, capture, release, refund, adjustment"
+        source="transfer.code", help_text="grant, topup, hold, capture, release, refund, adjustment, expiry"
     )
     amount = UsdField(source="transfer.amount_micros", help_text="What was moved or held; 0 for a release")
     amount_micros = serializers.IntegerField(source="transfer.amount_micros")

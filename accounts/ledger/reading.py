@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
+from django.db.models import BigIntegerField, F, Func, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
 from accounts.errors import PriceUnknown, ServiceUnavailable
@@ -42,6 +45,33 @@ def balance_of(user: User) -> Balance:
         held=row.debits_pending,
         spent=row.debits_posted - row.refunds_posted,
     )
+
+
+@fail_closed()
+def left_of(granted: Transfer) -> int:
+    """What is left of a grant in micro-USD: all that its wallet has paid, lost or holds since is taken from it first.
+
+    A refund of what was captured since gives back to it. Never more than the wallet has.
+    """
+    return Transfer.objects.annotate(left=left_micros()).get(pk=granted.pk).left
+
+
+def left_micros(path: str = "") -> Func:
+    """The same as a column, for rows that lead to a grant by this path, such as "grant__"."""
+    wallet, began = OuterRef(f"{path}credit"), OuterRef(f"{path}created_at")
+    # The database finds both by the wallet's side of the index: what went out of it, and what of that came back.
+    out = Transfer.objects.filter(kind__in=["direct", "post"], debit=wallet, created_at__gt=began)
+    back = Transfer.objects.filter(refunds__debit=wallet, refunds__created_at__gt=began)
+    gone = _sum_of(out.values("debit")) - _sum_of(back.values("refunds__debit"))
+    held = F(f"{path}credit__debits_pending")
+    available = F(f"{path}credit__credits_posted") - F(f"{path}credit__debits_posted") - held
+    return Greatest(Least(F(f"{path}amount_micros") - gone - held, available), Value(0), output_field=BigIntegerField())
+
+
+def _sum_of(transfers: QuerySet[Transfer, Any]) -> Coalesce:
+    """The sum of transfers that are grouped by their account."""
+    total = transfers.annotate(sum=Sum("amount_micros")).values("sum")
+    return Coalesce(Subquery(total), Value(0), output_field=BigIntegerField())
 
 
 @fail_closed()

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.errors import Conflict, IdempotencyMismatch, InvalidInput
 from accounts.ledger import budgets
-from accounts.ledger.reading import fail_closed
+from accounts.ledger.reading import fail_closed, left_of
 from accounts.ledger.writing import (
     Effect,
     Kind,
@@ -230,6 +230,35 @@ def forfeit(*, user: User, actor: str, reason: str) -> Transfer | None:
             reason=reason,
         )
         return write(transfer, wallet, Effect(credits=-available))  # it was not spent, as with an adjustment
+
+
+@fail_closed()
+def expire(*, granted: Transfer, reason: str) -> Transfer | None:
+    """Take what is left of a grant whose time is over out of its wallet (left_of); None when it is all spent.
+
+    What is held counts as spent, also when it comes back later. Safe to repeat: the first time decides.
+    """
+    check_reason(reason)
+    with transaction.atomic():
+        # Locked as in forfeit: what is left stays so until it is taken.
+        wallet = LedgerAccount.objects.select_for_update(no_key=True).get(pk=granted.credit_id)
+        key = f"expiry:{granted.pk}"
+        if earlier := Transfer.objects.filter(key=key).first():
+            return earlier
+        left = left_of(granted)
+        if not left:
+            return None
+        transfer = Transfer(
+            kind=Transfer.Kind.DIRECT,
+            debit=wallet,
+            credit=house_account(Kind.EXTERNAL),
+            amount_micros=left,
+            key=key,
+            code="expiry",
+            actor="system",
+            reason=reason,
+        )
+        return write(transfer, wallet, Effect(credits=-left))  # it was not spent, as with an adjustment
 
 
 @fail_closed()

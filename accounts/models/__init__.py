@@ -14,6 +14,7 @@ from accounts.models.quota import (
     StorageHold,
     Usage,
 )
+from accounts.models.signup import SignupCredit
 from accounts.models.user import User
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Plan",
     "Price",
     "Quota",
+    "SignupCredit",
     "SiteLimits",
     "SiteUsage",
     "StorageHold",

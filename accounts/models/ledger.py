@@ -135,7 +135,8 @@ class Transfer(models.Model):
     hold = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="resolution")
     refunds = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="refunded_by")
     key = models.CharField(max_length=200, unique=True)  # the same key twice is one transfer
-    # grant, trial, topup, hold, capture, release, refund, adjustment, forfeit, budget, cost, suspense and its verdicts
+    # grant, trial, topup, hold, capture, release, refund, adjustment, expiry, forfeit, budget, cost, suspense and its
+    # verdicts
     code = models.CharField(max_length=30)
     reference = models.CharField(max_length=100, blank=True)  # opaque here; callers put their job's public id
     price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -138,7 +138,7 @@ class SiteUsage(UsageColumns):
 
 
 class GuestUsage(UsageColumns):
-    """How many guests a network has had; a keyed digest stands for its address (guests.py)."""
+    """How many guests and sign-up credits a network or provider has had; a keyed digest stands for it (networks.py)."""
 
     network = models.CharField(max_length=32)
 

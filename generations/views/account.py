@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts import ledger, quotas
+from accounts import ledger, quotas, signup_credit
 from accounts.periods import days_before
 from accounts.quotas import LimitState
 from accounts.usage import usage_of
@@ -71,7 +71,7 @@ class Meter:
 @signed_in
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    """Balance, holds and limits of the person."""
+    """Balance with the credit that expires, holds and limits of the person."""
     user, now = person(request), timezone.now()
     balance = ledger.balance_of(user)
     jobs, running = quotes.unfinished_of(user)
@@ -84,6 +84,7 @@ def account(request: HttpRequest) -> HttpResponse:
     whole = max(1, balance.available + balance.held + balance.spent)
     context = {
         "balance": balance,
+        "signup_credit": signup_credit.standing_of(user),
         "held_percent": round(100 * balance.held / whole, 2),
         "available_percent": round(100 * balance.available / whole, 2),
         "spent_this_month": used.since(today.replace(day=1)).spent,

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
+from accounts import signup_credit
 from accounts.guest_sessions import guest_of
-from accounts.ledger import parse_usd
 from accounts.models import Price
 from gallery.models import Image
 from gallery.public_tiles import public_pictures
@@ -47,7 +47,7 @@ def front_page(
         "hints": hints,
         "trial": trial.trial_of(guest) if guest else None,
         "trial_pictures": settings.TRIAL_GENERATIONS if guest or trial.has_room() else 0,
-        "signup_credit_micros": parse_usd(settings.SIGNUP_CREDIT_USD),
+        "signup_credit_micros": signup_credit.offered_micros(),
         "published": public_pictures(list(newest)),
     }
     status = problem.status if problem else HTTPStatus.OK

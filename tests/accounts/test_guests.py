@@ -6,10 +6,12 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from accounts import guests, ledger, mail, users
+from accounts import guests, ledger, mail, networks, users
 from accounts.audit import audit_ledger
 from accounts.errors import AccountNeeded, InvalidInput, TrialFull
 from accounts.models import GuestUsage, LedgerAccount, SiteUsage, Transfer, User
+from accounts.signup_credit import Outcome
+from tests.accounts.mmdb import write_mmdb
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +33,7 @@ def begin(number=0, *, at=NOON, grant=GRANT):
 
 
 def given_away(at=NOON):
-    return 5_000_000 - ledger.trial_left(at, 5_000_000)
+    return 5_000_000 - ledger.left_of_day(ledger.TRIAL, at, 5_000_000)
 
 
 def test_a_guest_has_money_for_the_trial_and_no_way_to_sign_in():
@@ -54,7 +56,7 @@ def test_one_budget_is_spent_by_all_guests_of_a_day_and_not_passed(settings):
     assert User.objects.count() == 3
     # What is left is given to whoever asks for no more than that.
     begin(4, grant=52_000)
-    assert ledger.trial_left(NOON, 400_000) == 0
+    assert ledger.left_of_day(ledger.TRIAL, NOON, 400_000) == 0
     assert not audit_ledger()
 
 
@@ -92,7 +94,7 @@ def test_64_guests_at_once_get_exactly_what_the_day_has(race, settings):
     results = race(64, begin)
     assert sum(isinstance(result, User) for result in results) == 10
     assert {type(result) for result in results} == {User, TrialFull}
-    assert ledger.trial_left(NOON, 0) == 40_000
+    assert ledger.left_of_day(ledger.TRIAL, NOON, 0) == 40_000
     assert User.objects.count() == 10
     assert Transfer.objects.filter(code="budget").count() == 1
     assert not audit_ledger()
@@ -103,6 +105,18 @@ def test_64_guests_of_one_network_are_as_many_as_a_network_has(race, settings):
     results = race(64, lambda number: guests.start_guest(address=f"192.0.2.{number}", grant_micros=58_000, at=NOON))
     assert sum(isinstance(result, User) for result in results) == 5
     assert {type(result) for result in results} == {User, TrialFull}
+
+
+def test_a_provider_of_many_networks_has_its_part_of_the_day(settings, tmp_path):
+    records = {f"10.0.{number}.0/24": {"autonomous_system_number": 64500} for number in range(3)}
+    settings.ASN_DATABASE = str(write_mmdb(tmp_path / "asn.mmdb", records))
+    settings.TRIAL_GUESTS_PER_ASN = 2
+    begin(0)
+    begin(1)
+    with pytest.raises(TrialFull, match="from your network"):
+        begin(2)
+    begin(3)
+    assert (User.objects.count(), given_away()) == (3, 3 * GRANT)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +131,7 @@ def test_64_guests_of_one_network_are_as_many_as_a_network_has(race, settings):
     ],
 )
 def test_a_network_is_what_one_household_has(one, other, is_same):
-    assert (guests.network_digest(one) == guests.network_digest(other)) is is_same
+    assert (networks.network_digest(one) == networks.network_digest(other)) is is_same
 
 
 def test_no_address_is_kept():
@@ -143,7 +157,7 @@ def test_a_guest_who_signs_up_is_one_until_the_address_is_confirmed(settings):
     assert sign_up(guest, "new@example.com")
     guest.refresh_from_db()
     assert (guest.is_guest, guest.email, guest.erase_at) == (True, "new@example.com", NOON + guests.KEPT)
-    users.welcome(guest)
+    assert users.welcome(guest, address="192.0.2.1") is Outcome.GIVEN
     guest.refresh_from_db()
     assert (guest.is_guest, guest.plan.name, guest.erase_at) == (False, "free", None)
     assert ledger.balance_of(guest).available == GRANT + 1_000_000

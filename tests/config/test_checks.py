@@ -4,6 +4,7 @@ import pytest
 from django.core.checks import registry
 
 from config.checks import SETTINGS, check_processes, check_production, check_storage, check_values
+from tests.accounts.mmdb import write_mmdb
 
 GOOD_KEY = "k" * 50
 
@@ -58,6 +59,15 @@ def test_a_proper_production_passes_every_check(production):
         ("SIGNUP_CREDIT_USD", "a dollar", "E009"),
         ("SIGNUP_CREDIT_USD", "0.0000001", "E009"),
         ("TRIAL_DAILY_BUDGET_USD", "five", "E009"),
+        ("SIGNUP_DAILY_BUDGET_USD", "20,00", "E009"),
+        ("SIGNUP_DAILY_BUDGET_USD", "0.99", "E016"),
+        ("SIGNUP_CREDIT_DAYS", -1, "E006"),
+        ("SIGNUP_CREDITS_PER_NETWORK", 0, "E006"),
+        ("TRIAL_GUESTS_PER_ASN", 0, "E006"),
+        ("SIGNUP_NO_CREDIT_DOMAINS", ["mail.example", "@temp.example"], "E017"),
+        ("SIGNUP_NO_CREDIT_DOMAINS", ["example"], "E017"),
+        ("ASN_DATABASE", "/nowhere/asn.mmdb", "E018"),
+        ("ASN_DATABASE", __file__, "E018"),
         ("LEDGER_SECOND_PERSON_USD", "-1", "E009"),
         ("EMULATOR", False, "E010"),
         ("WISDOM_GATE_NATIVE_URL", "wisgate.ai/v1beta", "E011"),
@@ -71,6 +81,13 @@ def test_a_value_that_nothing_can_use_is_refused(name, value, id, settings):
 def test_a_database_of_no_known_kind_is_refused(monkeypatch, settings):
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "")
     assert ids(check_values()) == ["plantain.E012"]
+
+
+def test_a_database_of_providers_and_no_sign_up_credit_are_fine(settings, tmp_path):
+    settings.ASN_DATABASE = str(write_mmdb(tmp_path / "asn.mmdb", {"192.0.2.0/24": {"asn": "AS64500"}}))
+    settings.SIGNUP_DAILY_BUDGET_USD = "0"
+    settings.SIGNUP_NO_CREDIT_DOMAINS = ["mail.example", "bücher.example"]
+    assert check_values() == []
 
 
 @pytest.mark.parametrize("value", ["0", "0.5", "18-22"])

@@ -78,7 +78,7 @@ def guest_now():
 
 
 def given_away():
-    return 5_000_000 - ledger.trial_left(timezone.now(), 5_000_000)
+    return 5_000_000 - ledger.left_of_day(ledger.TRIAL, timezone.now(), 5_000_000)
 
 
 # --- The way in ---
