@@ -15,8 +15,8 @@ BATCH = 200
 class Command(BaseCommand):
     help = (
         "Make the small copies and placeholders that are missing, and copies of an older recipe anew; also the"
-        " perceptual hash of what was kept before there was one. May be interrupted: the next run goes on where this one"
-        " ended. A picture that could not be rendered is left alone for a quarter of an hour."
+        " perceptual hash of what was kept before there was one. May be interrupted: the next run goes on where this"
+        " one ended. A picture that could not be rendered is left alone for a quarter of an hour."
     )
 
     def handle(self, *args: object, **options: object) -> None:
