@@ -218,6 +218,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
+        # The counters in it go by the ids of people and keys, which another instance has as well.
+        "KEY_PREFIX": env.str("REDIS_PREFIX", "plantain"),
         # A Redis that hangs costs a moment, not a request.
         "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     }

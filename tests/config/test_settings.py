@@ -218,3 +218,10 @@ def test_signing_keys_are_in_their_order_and_refused_when_malformed(data_dir):
     for wrong in ("secret", f"new:{'n' * 31}", f"new:{'n' * 32},new:{'o' * 32}", f":{'n' * 32}"):
         said = read("RECEIPT_SIGNING_KEYS", DATA_DIR=data_dir, RECEIPT_SIGNING_KEYS=wrong)
         assert "RECEIPT_SIGNING_KEYS is a list of id:secret" in said
+
+
+def test_two_instances_on_one_redis_count_apart(data_dir):
+    """The keys of the counters are ids, which both have."""
+    shared = {"DATA_DIR": data_dir, "REDIS_URL": "redis://127.0.0.1:6379/0"}
+    assert "'KEY_PREFIX': 'plantain'" in read("CACHES", **shared)
+    assert "'KEY_PREFIX': 'studio-2'" in read("CACHES", REDIS_PREFIX="studio-2", **shared)
