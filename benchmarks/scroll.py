@@ -19,8 +19,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from benchmarks.chromium import Tab, opened_tab  # noqa: E402
-from tests.browser.long_library import COUNT_SHIFTS, lengthen  # noqa: E402
+from benchmarks._chromium import Tab, opened_tab  # noqa: E402
+from tests.browser.long_library import COUNT_SHIFTS, NEAREST_THE_MIDDLE, lengthen  # noqa: E402
 from tests.contract.live import PASSWORD, instance  # noqa: E402
 
 MAX_SHIFT, MAX_GROWTH = 0.02, 1.25
@@ -51,8 +51,6 @@ IN_VIEW_HAVE_COME = """[...document.querySelectorAll("main .tile img")].every((p
   const { top, bottom } = picture.getBoundingClientRect();
   return bottom < 0 || top > innerHeight || (picture.complete && picture.naturalWidth > 0);
 })"""
-NEAREST_THE_MIDDLE = """document.elementsFromPoint(innerWidth / 2, innerHeight / 2)
-  .map((element) => element.closest("li.tile")).find(Boolean)?.id"""
 
 
 @dataclass(frozen=True)

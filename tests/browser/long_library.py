@@ -9,6 +9,11 @@ new PerformanceObserver(list => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+# The id of the tile whose middle is nearest to that of the window.
+NEAREST_THE_MIDDLE = """[...document.querySelectorAll("main li.tile")].map((tile) => {
+  const { left, right, top, bottom } = tile.getBoundingClientRect();
+  return { id: tile.id, away: Math.hypot(left + right - innerWidth, top + bottom - innerHeight) };
+}).sort((one, two) => one.away - two.away)[0].id"""
 COPY = """
 from copy import copy
 from datetime import timedelta

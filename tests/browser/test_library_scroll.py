@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.long_library import COUNT_SHIFTS, lengthen
+from tests.browser.long_library import COUNT_SHIFTS, NEAREST_THE_MIDDLE, lengthen
 
 MAX_SHIFT = 0.02
 PICTURES = 200
@@ -111,11 +111,9 @@ def test_the_way_back_from_a_picture_leads_to_the_same_tile_at_the_same_height(v
     visitor.go("/library/")
     scroll_to_the_end(page)
     page.evaluate("scrollBy(0, -2500)")
-    middle = "document.elementsFromPoint(720, 450).map(each => each.closest('li.tile')).find(Boolean)"
-    page.wait_for_function(f"() => {middle}?.querySelector('a')")
-    tile = page.evaluate(f"{middle}.id")
-    before = page.evaluate(f"{middle}.getBoundingClientRect().top")
-    page.evaluate(f"{middle}.querySelector('a').click()")
+    tile = page.evaluate(NEAREST_THE_MIDDLE)
+    before = page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", tile)
+    page.locator(f"#{tile} a").first.dispatch_event("click")  # a click of Playwright's own would scroll
     page.wait_for_url("**/images/**")
     page.go_back()
     page.wait_for_function("id => document.getElementById(id)?.querySelector('img').complete", arg=tile)
