@@ -54,7 +54,7 @@ class Mailboxes:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.codes: dict[str, str] = {}
-        self.read: set[Path] = set()
+        self.sizes: dict[Path, int] = {}
         self.lock = threading.Lock()
 
     def code_for(self, email: str) -> str:
@@ -68,12 +68,13 @@ class Mailboxes:
         raise AssertionError(f"no mail for {email}")
 
     def _read_new(self) -> None:
-        for path in set(self.directory.iterdir()) - self.read:
-            text = path.read_text()
-            to, code = TO.search(text), CODE.search(text)
-            if to and code:  # else it is still being written
-                self.codes[to[1]] = code[1]
-                self.read.add(path)
+        # Two mails of one second may share a file, and one may still be written.
+        for path in self.directory.iterdir():
+            size = path.stat().st_size
+            if self.sizes.get(path) != size:
+                text = path.read_text()
+                self.codes.update(zip(TO.findall(text), CODE.findall(text), strict=False))
+                self.sizes[path] = size
 
 
 def come(live: Instance, mailboxes: Mailboxes, number: int) -> tuple[int, int]:
