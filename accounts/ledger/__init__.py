@@ -4,7 +4,7 @@ verbs.py moves money, reading.py, budgets.py and flows.py tell of it and need no
 """
 
 from accounts.ledger.budgets import Budget, budgets_of
-from accounts.ledger.flows import Flow, flows_of, house_flows
+from accounts.ledger.flows import Flow, flows_of, house_flows, results_of
 from accounts.ledger.reading import (
     Balance,
     balance_of,
@@ -55,6 +55,7 @@ __all__ = [
     "refund",
     "release",
     "reserve",
+    "results_of",
     "settle_suspense",
     "top_up",
     "trial_left",

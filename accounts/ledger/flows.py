@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from django.db import connection
+from django.db.models import Sum
 
 from accounts.models import LedgerAccount, Price, Transfer, User
 
@@ -44,6 +45,22 @@ def house_flows(kinds: Sequence[LedgerAccount.Kind], days: Sequence[tuple[dateti
     """The same of accounts of the house."""
     places = ", ".join(["%s"] * len(kinds))
     return _flows(f"owner_id IS NULL AND kind IN ({places})", [kind.value for kind in kinds], days)
+
+
+def results_of(kind: LedgerAccount.Kind, days: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    """What accounts of this kind received less what they gave on each day, whatever the transfers were for."""
+
+    def moved(side: str, begins_at: datetime, ends_at: datetime) -> int:
+        rows = Transfer.objects.filter(
+            **{f"{side}__in": accounts},
+            created_at__gte=begins_at,
+            created_at__lt=ends_at,
+            kind__in=(Transfer.Kind.DIRECT, Transfer.Kind.POST),
+        )
+        return int(rows.aggregate(sum=Sum("amount_micros", default=0))["sum"])
+
+    accounts = list(LedgerAccount.objects.filter(kind=kind).values_list("pk", flat=True))
+    return [moved("credit", *day) - moved("debit", *day) for day in days]
 
 
 def _flows(which: str, parameters: Sequence[int | str], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
