@@ -1,7 +1,7 @@
 """The house's money in a period of days: what came in, what the upstreams cost, what is left, by model and day.
 
-Every figure is a sum of transfers, told apart by the accounts that they moved, in micro-USD and days in UTC. Those of days
-that are over are kept (accounts/closed_days.py).
+Every figure is a sum of transfers, told apart by the accounts that they moved, in micro-USD and days in UTC. Those of
+days that are over are kept (accounts/closed_days.py).
 """
 
 from collections.abc import Sequence
