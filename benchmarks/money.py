@@ -1,8 +1,8 @@
-"""The operators' money page over 30 days of history: run.py bench money [--transfers 1000000], on DATABASE_URL's engine.
+"""The operators' money page over a month's history: run.py bench money [--transfers 1000000], on DATABASE_URL's engine.
 
-Prints how long the report takes of a period in which everything happened and of one in which nothing did, and again when
-the days are kept. A table or a kept day that is not what the ledger says ends with exit 1. Works in a test database of its own,
-which is removed afterwards.
+Prints how long the report takes of a period in which everything happened, of one in which nothing did, and again of
+the first one when its days are kept. A table or a kept day that is not what the ledger says ends with exit 1. Works in
+a test database of its own, which is removed afterwards.
 """
 
 import argparse

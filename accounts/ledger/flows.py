@@ -71,7 +71,7 @@ def results_of(kind: LedgerAccount.Kind, days: Sequence[tuple[datetime, datetime
     return results
 
 
-def _values_of(days: Sequence[tuple[datetime, datetime]]) -> tuple[str, list[object]]:
+def _values_of(days: Sequence[tuple[datetime, datetime]]) -> tuple[str, list[int | str | None]]:
     """Days as the rows of VALUES (number, starts_at, ends_at), and what stands in them."""
     adapt = connection.ops.adapt_datetimefield_value
     limits = [value for number, (start, end) in enumerate(days) for value in (number, adapt(start), adapt(end))]
