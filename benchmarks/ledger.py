@@ -99,11 +99,12 @@ def race(options: argparse.Namespace, directory: Path) -> bool:
 # --- History -------------------------------------------------------------------------------------
 
 
-def write_history(user: User, price: Price, entries: int) -> None:
-    """Pairs of hold and capture as the verbs would have written them, in four statements with the guards off."""
+def write_history(user: User, price: Price, entries: int, *, days: int = 1) -> None:
+    """Pairs of hold and capture as the verbs would have written them, over the last `days`; the guards are off."""
     wallet, revenue = LedgerAccount.objects.get(owner=user), LedgerAccount.objects.get(code="revenue")
     values = {
         "pairs": entries // 2,
+        "days": days,
         "price": price.pk,
         "image": IMAGE,
         "wallet": wallet.pk,
@@ -117,10 +118,15 @@ def write_history(user: User, price: Price, entries: int) -> None:
     uuid_of = "lpad(to_hex({}), 32, '0')::uuid" if is_postgres else "printf('%%032x', {})"
     hold, post = uuid_of.format("2 * i"), uuid_of.format("2 * i + 1")
     series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %(pairs)s)"
+    moment = (
+        "CAST(%(now)s AS timestamptz) - (i %% %(days)s) * INTERVAL '1 day'"
+        if is_postgres
+        else "datetime(%(now)s, '-' || (i %% %(days)s) || ' days')"
+    )
     transfer = (
         "INSERT INTO accounts_transfer (id, kind, hold_id, key, code, expires_at, debit_id, credit_id, amount_micros,"
         f" price_id, reference, actor, reason, created_at) {series} SELECT {{}}, %(wallet)s, %(revenue)s, %(image)s,"
-        " %(price)s, '', '', '', %(now)s FROM n"
+        f" %(price)s, '', '', '', {moment} FROM n"
     )
     entry = (
         "INSERT INTO accounts_entry (transfer_id, version, posted_delta, pending_delta, posted_after, pending_after,"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django.db.models import Count, F, Q
 
+from accounts import closed_days
 from accounts.audit import Violation, audit_ledger, snapshot
 from accounts.ledger import VERDICT_CODES
 from accounts.models import Transfer
@@ -18,7 +19,13 @@ def audit() -> list[Violation]:
     All of it at one moment of the database: between two queries a server that works would look like a violation.
     """
     with snapshot():
-        return [*audit_ledger(), *_audit_generations()]
+        return [*audit_ledger(), *_audit_days(), *_audit_generations()]
+
+
+def _audit_days() -> Iterator[Violation]:
+    """What is kept of a day that is over is what the ledger says of it."""
+    for day in closed_days.wrong_days():
+        yield Violation(name="closed_day_is_not_the_ledger", detail=day.isoformat())
 
 
 def _audit_verdicts() -> Iterator[Violation]:

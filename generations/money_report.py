@@ -1,28 +1,28 @@
 """The house's money in a period of days: what came in, what the upstreams cost, what is left, by model and day.
 
-Every figure is a sum of transfers, told apart by the accounts that they moved, in micro-USD and days in UTC.
+Every figure is a sum of transfers, told apart by the accounts that they moved, in micro-USD and days in UTC. Those of
+days that are over are kept (accounts/closed_days.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
-from django.db.models import BigIntegerField, OuterRef, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Sum
 from django.utils import timezone
 
-from accounts import ledger
+from accounts import closed_days
 from accounts.audit import snapshot
+from accounts.closed_days import DayFigures
 from accounts.errors import InvalidInput
 from accounts.ledger import Flow
-from accounts.models import LedgerAccount, Transfer
+from accounts.models import LedgerAccount
 from generations import catalog, reconciliation
 from generations.models import Generation
 
 MAX_DAYS = 366
 
 Kind = LedgerAccount.Kind
-TELLING = (Kind.REVENUE, Kind.EXPENSE, Kind.SUSPENSE, Kind.EXTERNAL, Kind.GRANT)
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,6 @@ class Period:
     @property
     def is_month(self) -> bool:
         return self == month_of(self.first)
-
-    @property
-    def begins_at(self) -> datetime:
-        return datetime.combine(self.first, time.min, UTC)
-
-    @property
-    def ends_at(self) -> datetime:
-        return datetime.combine(self.last + timedelta(days=1), time.min, UTC)
 
 
 @dataclass(kw_only=True)
@@ -147,10 +139,10 @@ def report(period: Period) -> Report:
     """The figures of a period, and what is held and uncertain now, of one moment of the database, by few queries."""
     with snapshot():
         in_wallets = LedgerAccount.objects.filter(kind=Kind.WALLET).aggregate(held=Sum("debits_pending", default=0))
-        lines = _lines(period, _flows(period))
-        account_revenue = _revenue_of_account(period)
+        figures = closed_days.read(period.days)
         held = Held(micros=int(in_wallets["held"]), oldest=_oldest_job())
         calls, uncertain = reconciliation.uncertain_total()
+    lines = _lines(period, figures)
     total, by_day = Sums(), {day: Sums() for day in period.days}
     models: dict[str, Line] = {}
     for line in lines:
@@ -169,7 +161,7 @@ def report(period: Period) -> Report:
         by_model=[models[name] for name in sorted(models) if name],
         by_day=by_day,
         total=total,
-        account_revenue=account_revenue,
+        account_revenue=sum(each.revenue_micros for each in figures),
         held=held,
         uncertain_calls=calls,
         uncertain_micros=uncertain,
@@ -177,18 +169,11 @@ def report(period: Period) -> Report:
     )
 
 
-def _flows(period: Period) -> list[Flow]:
-    """Everything that moved, of the accounts that tell it; the provider's side is told by expense and suspense."""
-    days = [datetime.combine(day, time.min, UTC) for day in period.days]
-    return ledger.house_flows(TELLING, [(day, day + timedelta(days=1)) for day in days])
-
-
-def _lines(period: Period, flows: Iterable[Flow]) -> list[Line]:
+def _lines(period: Period, figures: Sequence[DayFigures]) -> list[Line]:
     lines: dict[tuple[date, str], Line] = {}
     placeholders = set()
-    days = period.days
-    for flow in flows:
-        key = days[flow.day], flow.model
+    for day, flow in ((day, flow) for day, each in zip(period.days, figures, strict=True) for flow in each.flows):
+        key = day, flow.model
         line = lines.get(key)
         if line is None:
             model = catalog.MODELS.get(key[1])
@@ -224,23 +209,6 @@ def _book(sums: Sums, flow: Flow) -> None:
             sums.granted += flow.micros
         case ((Kind.EXTERNAL | Kind.GRANT), "in"):
             sums.granted -= flow.micros
-
-
-def _revenue_of_account(period: Period) -> int:
-    """Of the account alone, whatever the transfers were called or for."""
-
-    def moved(side: str) -> Coalesce:
-        rows = Transfer.objects.filter(
-            **{side: OuterRef("pk")},
-            created_at__gte=period.begins_at,
-            created_at__lt=period.ends_at,
-            kind__in=(Transfer.Kind.DIRECT, Transfer.Kind.POST),
-        )
-        sums = rows.order_by().values(side).annotate(sum=Sum("amount_micros")).values("sum")
-        return Coalesce(Subquery(sums), 0, output_field=BigIntegerField())
-
-    house = LedgerAccount.objects.filter(kind=Kind.REVENUE)
-    return sum(received - given for received, given in house.values_list(moved("credit"), moved("debit")))
 
 
 def _oldest_job() -> Generation | None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import counters, ledger, plans, quotas, signup_credit
+from accounts import closed_days, counters, ledger, plans, quotas, signup_credit
 from accounts.errors import Conflict
 from gallery import erasure as pictures
 from gallery import search, storage
@@ -45,6 +45,7 @@ class Swept:
     pictures_purged: int = 0
     searches_dropped: int = 0
     words_forgotten: int = 0
+    days_closed: int = 0
 
 
 def sweep(*, resend_after_s: float = 0.0) -> Swept:
@@ -63,6 +64,7 @@ def sweep(*, resend_after_s: float = 0.0) -> Swept:
     swept.pictures_purged = pictures.purge_overdue(timezone.now())
     swept.searches_dropped = drop_searches(timezone.now())
     swept.words_forgotten = search.forget_purged()
+    swept.days_closed = closed_days.close_due(timezone.now())
     return swept
 
 

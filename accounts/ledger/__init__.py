@@ -5,7 +5,7 @@ verb, writing.py is the verbs' alone.
 """
 
 from accounts.ledger.budgets import Budget, budgets_of
-from accounts.ledger.flows import Flow, flows_of, house_flows
+from accounts.ledger.flows import Flow, flows_of, house_flows, results_of
 from accounts.ledger.giveaways import SIGNUP, TRIAL, DayBudgetSpent, give, left_of_day
 from accounts.ledger.reading import (
     Balance,
@@ -65,6 +65,7 @@ __all__ = [
     "refund",
     "release",
     "reserve",
+    "results_of",
     "settle_suspense",
     "top_up",
 ]

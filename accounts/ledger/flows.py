@@ -46,14 +46,44 @@ def house_flows(kinds: Sequence[LedgerAccount.Kind], days: Sequence[tuple[dateti
     return _flows(f"owner_id IS NULL AND kind IN ({places})", [kind.value for kind in kinds], days)
 
 
+def results_of(kind: LedgerAccount.Kind, days: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    """What accounts of this kind received less what they gave on each day, in micro-USD, whatever it was for."""
+    if not days:
+        return []
+    transfers, accounts = (connection.ops.quote_name(model._meta.db_table) for model in (Transfer, LedgerAccount))
+    # SQLite would read all of the account's history for each day instead.
+    indexed = "INDEXED BY transfer_by_time" if connection.vendor == "sqlite" else ""
+    moments, limits = _values_of(days)
+    results = [0] * len(days)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH day (number, starts_at, ends_at) AS (VALUES {moments})"  # noqa: S608 - names of ours, no input
+            " SELECT day.number,"
+            " SUM(CASE WHEN moved.credit_id = account.id THEN moved.amount_micros ELSE -moved.amount_micros END)"
+            f" FROM day CROSS JOIN {transfers} moved {indexed}"
+            f" JOIN {accounts} account ON account.id IN (moved.credit_id, moved.debit_id)"
+            " WHERE moved.kind IN ('direct', 'post') AND account.kind = %s"
+            " AND moved.created_at >= day.starts_at AND moved.created_at < day.ends_at GROUP BY day.number",
+            [*limits, kind.value],
+        )
+        for number, micros in cursor.fetchall():
+            results[number] = int(micros)
+    return results
+
+
+def _values_of(days: Sequence[tuple[datetime, datetime]]) -> tuple[str, list[int | str | None]]:
+    """Days as the rows of VALUES (number, starts_at, ends_at), and what stands in them."""
+    adapt = connection.ops.adapt_datetimefield_value
+    limits = [value for number, (start, end) in enumerate(days) for value in (number, adapt(start), adapt(end))]
+    return ", ".join(["(%s, %s, %s)"] * len(days)), limits
+
+
 def _flows(which: str, parameters: Sequence[int | str], days: Sequence[tuple[datetime, datetime]]) -> list[Flow]:
     if not days:
         return []
     quoted = (connection.ops.quote_name(model._meta.db_table) for model in (Transfer, LedgerAccount, Price))
     transfers, accounts, prices = quoted
-    moments = ", ".join(["(%s, %s, %s)"] * len(days))
-    adapt = connection.ops.adapt_datetimefield_value
-    limits = [value for number, (start, end) in enumerate(days) for value in (number, adapt(start), adapt(end))]
+    moments, limits = _values_of(days)
     parts = []
     for way, (side, index) in WAYS.items():
         indexed = f"INDEXED BY {index}" if connection.vendor == "sqlite" else ""

@@ -1,7 +1,7 @@
 from accounts.models.api_key import ApiKey
 from accounts.models.approval import MoneyDecision, MoneyRequest
 from accounts.models.budget import KeyBudget
-from accounts.models.ledger import MAX_AMOUNT, Entry, LedgerAccount, Price, Transfer
+from accounts.models.ledger import MAX_AMOUNT, ClosedDay, Entry, LedgerAccount, Price, Transfer
 from accounts.models.quota import (
     GroupPlan,
     GuestUsage,
@@ -20,6 +20,7 @@ from accounts.models.user import User
 __all__ = [
     "MAX_AMOUNT",
     "ApiKey",
+    "ClosedDay",
     "Entry",
     "GroupPlan",
     "GuestUsage",

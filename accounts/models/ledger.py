@@ -224,3 +224,15 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id}/{self.version}"
+
+
+class ClosedDay(models.Model):
+    """What the house's accounts moved on a day (UTC) that is over: derived from transfers (accounts/closed_days.py)."""
+
+    day = models.DateField(primary_key=True)
+    flows = models.JSONField()  # each one a ledger.Flow, as a list
+    revenue_micros = models.BigIntegerField()  # what the revenue account received less what it gave back
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.day)

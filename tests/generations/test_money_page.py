@@ -202,7 +202,7 @@ def test_a_long_period_is_small_and_takes_eight_queries(alice, at, operator):
 
 def test_a_table_that_disagrees_with_the_account_is_said_aloud(alice, operator, monkeypatch):
     sold(alice)
-    monkeypatch.setattr(money_report, "_revenue_of_account", lambda period: PRICE + 1)
+    monkeypatch.setattr("accounts.ledger.results_of", lambda kind, days: [PRICE + 1] + [0] * (len(days) - 1))
     page = words(operator.get(MONEY))
     assert "The table and the ledger disagree" in page
     assert "but the revenue account received $0.058001" in page
