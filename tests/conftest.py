@@ -17,6 +17,7 @@ from django.db import connection, connections, transaction
 from django.test import Client, TransactionTestCase
 
 from accounts import triggers
+from accounts.models import Transfer
 from generations import turns
 from tests import people
 
@@ -205,6 +206,17 @@ def race(transactional_db):
 def _quick_passwords(settings):
     """Argon2 is slow on purpose."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Transfers are booked at this moment."""
+
+    def set_clock(moment):
+        monkeypatch.setattr(Transfer._meta.get_field("created_at"), "_get_default", lambda: moment)
+        monkeypatch.setattr("accounts.ledger.writing._next_moment", lambda wallet: moment)
+
+    return set_clock
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 
 from accounts import closed_days, ledger
-from accounts.models import ClosedDay, Transfer
+from accounts.models import ClosedDay
 from generations import sweeper
 from generations.audit import audit
 from generations.money_report import Period, report
@@ -19,17 +19,6 @@ FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3)
 
 def noon(day):
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def at(monkeypatch):
-    """Transfers are booked at this moment."""
-
-    def set_clock(moment):
-        monkeypatch.setattr(Transfer._meta.get_field("created_at"), "_get_default", lambda: moment)
-        monkeypatch.setattr("accounts.ledger.writing._next_moment", lambda wallet: moment)
-
-    return set_clock
 
 
 @pytest.fixture

@@ -31,17 +31,6 @@ def operator(staff):
     return client
 
 
-@pytest.fixture
-def at(monkeypatch):
-    """Transfers are booked at this moment."""
-
-    def set_clock(moment):
-        monkeypatch.setattr(Transfer._meta.get_field("created_at"), "_get_default", lambda: moment)
-        monkeypatch.setattr("accounts.ledger.writing._next_moment", lambda wallet: moment)
-
-    return set_clock
-
-
 def words(answer):
     return " ".join(answer.content.decode().split())
 
